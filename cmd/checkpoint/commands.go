@@ -1,0 +1,10 @@
+package main
+
+import "github.com/spf13/cobra"
+
+// commands are all commands, in the order of the README.
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{
+		newPINCommand(a),
+	}
+}
