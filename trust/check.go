@@ -1,0 +1,3 @@
+package trust
+
+func (s *Snapshot) check() error { return nil }

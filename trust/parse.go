@@ -1,0 +1,107 @@
+package trust
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+)
+
+// Parse reads the unsigned JSON form. It returns ErrTooLarge, or ErrFormat
+// with what is wrong and where.
+func Parse(data []byte) (*Snapshot, error) {
+	if len(data) > MaxBytes {
+		return nil, ErrTooLarge
+	}
+	if err := scan(data); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	s := new(Snapshot)
+	if err := dec.Decode(s); err != nil {
+		return nil, fmt.Errorf("%w: %s", ErrFormat, strings.TrimPrefix(err.Error(), "json: "))
+	}
+	if err := s.check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	return s, nil
+}
+
+// Marshal is the JSON form of s: two-space indent, keys in the order of the
+// structs, a newline at the end. The same snapshot gives the same bytes. It
+// refuses what Parse would.
+func Marshal(s *Snapshot) ([]byte, error) {
+	body, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	body = append(body, '\n')
+	if _, err := Parse(body); err != nil {
+		return nil, err
+	}
+	return body, nil
+}
+
+const maxDepth = 8
+
+// scan walks the JSON once for what encoding/json lets pass: duplicate keys,
+// keys in another case, depth, anything after the value, null.
+func scan(data []byte) error {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber()
+	if err := scanValue(dec, 0); err != nil {
+		return err
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows the JSON value")
+	}
+	return nil
+}
+
+func scanValue(dec *json.Decoder, depth int) error {
+	if depth > maxDepth {
+		return errors.New("nested too deep")
+	}
+	tok, err := dec.Token()
+	if err != nil {
+		return errors.New("not JSON")
+	}
+	switch tok {
+	case json.Delim('{'):
+		seen := make(map[string]bool, 8)
+		for dec.More() {
+			key, err := dec.Token()
+			if err != nil {
+				return errors.New("not JSON")
+			}
+			name, _ := key.(string)
+			if seen[name] {
+				return fmt.Errorf("key %.40q stands twice", name)
+			}
+			if strings.ToLower(name) != name {
+				return fmt.Errorf("unknown field %.40q", name)
+			}
+			seen[name] = true
+			if err := scanValue(dec, depth+1); err != nil {
+				return err
+			}
+		}
+		_, err = dec.Token()
+	case json.Delim('['):
+		for dec.More() {
+			if err := scanValue(dec, depth+1); err != nil {
+				return err
+			}
+		}
+		_, err = dec.Token()
+	case nil:
+		return errors.New("null stands for nothing here; leave the key out")
+	}
+	if err != nil {
+		return errors.New("not JSON")
+	}
+	return nil
+}
