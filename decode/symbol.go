@@ -40,6 +40,7 @@ type Symbol struct {
 	Level    Level
 	ModulePx float64 // side of a module in pixels; 0 unknown
 	Inverted bool    // light on dark
+	Part     Part    // of a message over several symbols; Total 0: the symbol stands alone
 }
 
 // Hint is what would make an unread code readable, for the coach.
