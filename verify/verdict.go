@@ -49,6 +49,7 @@ type Verdict struct {
 
 	FormatName string    // for FormatUnsupported: its name, e.g. "NL2"
 	Issuer     string    // from the trust list or the proven content; unsanitised
+	IssuedAt   time.Time // native: the issuer's iat, proven; what a clock without a line may go by
 	ValidUntil time.Time // zero when unknown
 	Person     Person    // only proven content
 
