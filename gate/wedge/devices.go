@@ -40,10 +40,11 @@ func raw(fd, baud int) error {
 	t.Cflag |= unix.CS8 | unix.CREAD | unix.CLOCAL | unix.BOTHER // BOTHER: the speed stands in the two fields below
 	t.Ispeed, t.Ospeed = uint32(baud), uint32(baud)
 	t.Cc[unix.VMIN], t.Cc[unix.VTIME] = 1, 0
-	if err := unix.IoctlSetTermios(fd, unix.TCSETS2, t); err != nil {
+	// The F of TCSETSF2 is the dropping; it comes before the new mode holds.
+	if err := unix.IoctlSetTermios(fd, unix.TCSETSF2, t); err != nil {
 		return fmt.Errorf("set %d baud: %w", baud, err)
 	}
-	return unix.IoctlSetInt(fd, unix.TCFLSH, unix.TCIFLUSH)
+	return nil
 }
 
 // eviocgrab is EVIOCGRAB of linux/input.h, _IOW('E', 0x90, int).

@@ -40,13 +40,15 @@ type Source struct {
 	once bool                // a stream: its end is the end
 	now  func() time.Time
 
-	wake   [2]int // pipe: what is written to [1] ends a wait
+	wake   [2]int     // pipe: what is written to [1] ends a wait
+	waking sync.Mutex // held around writing to wake and closing it
 	closed atomic.Bool
 	lost   atomic.Uint64 // copy of reader.dropped for other goroutines
 
 	mu      sync.Mutex // held by Next and by the second half of Close
 	fd      int        // -1: not open
-	said    bool       // ErrLost was returned since the device was last there
+	again   bool       // the device was tried; pause before the next try
+	said    bool       // ErrLost was returned since anything was last read
 	ended   bool
 	read    reader
 	pending []Text
@@ -104,18 +106,15 @@ func (s *Source) Next(ctx context.Context) (Text, error) {
 // step opens the device, or waits for it once and reads what is there.
 func (s *Source) step() error {
 	if s.fd < 0 {
-		fd, err := s.open()
-		if err != nil {
-			if s.once {
-				return fmt.Errorf("open %s: %w", s.name, err)
-			}
-			if !s.said {
-				s.said = true
-				return fmt.Errorf("%w: %s: %w", ErrLost, s.name, err)
-			}
+		if s.again {
+			s.again = false
 			return s.wait(-1, retryEvery)
 		}
-		s.fd, s.said = fd, false
+		fd, err := s.open()
+		if err != nil {
+			return s.gone(err)
+		}
+		s.fd = fd
 	}
 	if err := s.wait(s.fd, -1); err != nil {
 		return err
@@ -127,9 +126,12 @@ func (s *Source) step() error {
 	switch {
 	case err == unix.EAGAIN || err == unix.EINTR:
 		return nil
-	case err != nil || n <= 0:
+	case err != nil:
 		return s.gone(err)
+	case n <= 0:
+		return s.gone(io.EOF)
 	}
+	s.said = false
 	s.read.feed(s.buffer[:n], s.now(), s.keep)
 	clear(s.buffer[:n])
 	s.lost.Store(s.read.dropped())
@@ -160,29 +162,38 @@ func (s *Source) wait(fd int, most time.Duration) error {
 }
 
 // gone ends a stream, or says that the device was lost.
-func (s *Source) gone(err error) error {
+func (s *Source) gone(why error) error {
 	s.read.end(s.keep)
 	s.lost.Store(s.read.dropped())
-	unix.Close(s.fd)
-	s.fd = -1
+	if s.fd >= 0 {
+		unix.Close(s.fd)
+		s.fd = -1
+	}
 	if s.once {
 		s.ended = true
-		if err != nil {
-			return fmt.Errorf("read %s: %w", s.name, err)
+		if why != io.EOF {
+			return fmt.Errorf("read %s: %w", s.name, why)
 		}
 		return nil
 	}
-	if err == nil {
-		err = io.EOF
+	s.again = true
+	if s.said {
+		return nil
 	}
 	s.said = true
-	return fmt.Errorf("%w: %s: %w", ErrLost, s.name, err)
+	return fmt.Errorf("%w: %s: %w", ErrLost, s.name, why)
 }
 
 func (s *Source) keep(text []byte) { s.pending = append(s.pending, Text{Bytes: text, At: s.now()}) }
 
 // rouse ends a wait of Next, now or the next one.
-func (s *Source) rouse() { unix.Write(s.wake[1], []byte{0}) }
+func (s *Source) rouse() {
+	s.waking.Lock()
+	defer s.waking.Unlock()
+	if s.wake[1] >= 0 {
+		unix.Write(s.wake[1], []byte{0})
+	}
+}
 
 // Dropped counts the lines that were longer than MaxText, came in pieces with a
 // pause between, or were cut off when the device went away.
@@ -200,7 +211,10 @@ func (s *Source) Close() error {
 		unix.Close(s.fd)
 		s.fd = -1
 	}
+	s.waking.Lock()
+	defer s.waking.Unlock()
 	unix.Close(s.wake[0])
 	unix.Close(s.wake[1])
+	s.wake[1] = -1
 	return nil
 }
