@@ -18,8 +18,9 @@ type Options struct {
 	// and gets a new epoch. "" is unknown: never a reason for a new epoch.
 	HardwareID string
 
-	// Cap is the room in bytes that the file and its log may take: default
-	// 1 GiB. From 80 % on Status says so; at the cap Append returns ErrFull.
+	// Cap is the room in bytes that the file may take: default 1 GiB. From 80 %
+	// on Status says so; at the cap Append returns ErrFull. The log beside it
+	// takes about 4 MiB more.
 	Cap int64
 
 	// Enrolled says that an upstream confirms rows: then Purge keeps what no
@@ -45,6 +46,7 @@ var (
 	ErrVoided   = errors.New("scan is voided already")   //
 	ErrOlder    = errors.New("trust is older")           // than what is installed
 	ErrConflict = errors.New("same trust version twice") // with other bytes
+	ErrTrust    = errors.New("trust does not fit")       // empty, too large, or without a version
 	ErrIdentity = errors.New("sealed for another epoch") // make a new Sealer for DB.Identity
 )
 

@@ -39,6 +39,19 @@ func ParseRow(b []byte) (Row, error) {
 	return r, r.Check()
 }
 
+// ParseBody reads what AppendBody wrote, with ErrRow for anything else.
+func ParseBody(kind Kind, b []byte) (Body, error) {
+	if len(b) > MaxRow {
+		return nil, fmt.Errorf("%w: body of %d bytes", ErrRow, len(b))
+	}
+	p := parser{rest: b}
+	body := p.body(kind)
+	if p.bad || len(p.rest) != 0 {
+		return nil, fmt.Errorf("%w: %s body of %d bytes", ErrRow, kind, len(b))
+	}
+	return body, body.check()
+}
+
 // parser takes fields off the front. After a short read it is bad, and every
 // field is zero.
 type parser struct {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"unicode/utf8"
+
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 // rowVersion is the first byte of every row's canonical form.
@@ -32,6 +34,10 @@ func AppendRow(b []byte, r Row) ([]byte, error) {
 	b = binary.BigEndian.AppendUint64(b, r.MonoMS)
 	return r.Body.append(b), nil
 }
+
+// AppendBody appends the part of a row's canonical bytes that is its kind's
+// own. The body is one that Check accepts.
+func AppendBody(b []byte, body Body) []byte { return body.append(b) }
 
 // Check reports with ErrRow what keeps r from being a row.
 func (r Row) Check() error {
@@ -64,11 +70,11 @@ func (s Scan) check() error {
 		if s.Sealed.Context != [16]byte{} || s.Sealed.Step != 0 || s.Sealed.Index != 0 {
 			return fmt.Errorf("%w: sealing context without a box", ErrRow)
 		}
-	case boxNative, boxForeign:
-	default:
-		return fmt.Errorf("%w: sealed box of %d bytes", ErrRow, len(s.Sealed.Box))
+		return nil
+	case sizeFor(s.Format) + chacha20poly1305.Overhead:
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%w: sealed box of %d bytes for format %d", ErrRow, len(s.Sealed.Box), s.Format)
 }
 
 func (s Scan) append(b []byte) []byte {

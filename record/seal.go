@@ -20,9 +20,6 @@ const (
 	SubjectNative  = 32  // what verify gives for a native code: sub ‖ cti, then zeros
 	SubjectForeign = 160 // at most, for a credential from abroad
 
-	boxNative  = SubjectNative + chacha20poly1305.Overhead
-	boxForeign = SubjectForeign + chacha20poly1305.Overhead
-
 	formatNative = 1 // docs/formats.md, "Words"
 
 	maxDay  = 32   // bytes of a day id
@@ -126,10 +123,7 @@ func (s *Sealer) Day() string { return s.context.Day }
 // says where it ends. It returns ErrSubject or ErrContextSpent; the index is
 // spent either way.
 func (s *Sealer) Scan(at Stamp, scan Scan, subject []byte) (Draft, error) {
-	size := SubjectForeign
-	if scan.Format == formatNative {
-		size = SubjectNative
-	}
+	size := sizeFor(scan.Format)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.spent {
@@ -178,6 +172,15 @@ func (s *Sealer) turn(mono uint64) error {
 	}
 	s.box = box
 	return nil
+}
+
+// sizeFor is the padded size of a subject. The format stands in the row
+// anyway, so the size tells nothing more.
+func sizeFor(format uint8) int {
+	if format == formatNative {
+		return SubjectNative
+	}
+	return SubjectForeign
 }
 
 // info is bound into the HPKE context: label ‖ device ‖ epoch ‖ context ‖ day.
