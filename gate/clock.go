@@ -14,8 +14,9 @@ type Floor struct {
 	Run    time.Duration // monotonic time the gate has run since Anchor was installed
 }
 
-// WallClock is what the machine says: the wall time with a monotonic reading,
-// and whether it is kept by the network or by a clock chip.
+// WallClock is what the machine says: the wall time, and whether it is kept by
+// the network or by a clock chip. Spans are measured by the monotonic clock of
+// time.Now, which no time server moves.
 type WallClock interface {
 	Now() (at time.Time, quality verify.Quality)
 }
@@ -34,16 +35,16 @@ type Clock struct {
 
 	mu      sync.Mutex
 	f       Floor
-	started time.Time // monotonic start of this process
+	started time.Time // since when run counts; monotonic
 	run     time.Duration
 
 	// While the wall is below the floor time goes on from floorAt by the
 	// monotonic clock.
 	floorAt time.Time
 
-	lastWall time.Time // for jumps
-	votes    [3]vote
-	voted    int
+	lastWall, lastMono time.Time // for jumps
+	votes              [3]vote
+	voted              int
 }
 
 type vote struct {
@@ -61,8 +62,9 @@ const (
 // NewClock makes a clock from what was remembered. An anchor newer than the
 // remembered one begins its run anew.
 func NewClock(wall WallClock, remembered Floor, anchor time.Time) *Clock {
-	now, _ := wall.Now()
-	c := &Clock{wall: wall, f: remembered, started: now, floorAt: now, lastWall: now}
+	at, _ := wall.Now()
+	mono := time.Now()
+	c := &Clock{wall: wall, f: remembered, started: mono, floorAt: mono, lastWall: at.Round(0), lastMono: mono}
 	c.run = remembered.Run
 	c.raiseAnchor(anchor)
 	if c.f.Floor.Before(c.f.Anchor) {
@@ -77,61 +79,49 @@ func (c *Clock) At() verify.Instant {
 	return at
 }
 
-// read gives the guarded time and the wall's own reading, which carries the
-// monotonic time.
+// read gives the guarded time, and the monotonic time that spans are measured
+// by.
 func (c *Clock) read() (verify.Instant, time.Time) {
 	wall, q := c.wall.Now()
+	mono := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.guard(wall, q), wall
+	return c.guard(wall, q, mono), mono
 }
 
-func (c *Clock) guard(wall time.Time, q verify.Quality) verify.Instant {
-	if low := c.low(wall); wall.Round(0).Before(low) {
+func (c *Clock) guard(wall time.Time, q verify.Quality, mono time.Time) verify.Instant {
+	if low := c.low(mono); wall.Round(0).Before(low) {
 		return verify.Instant{Time: low.UTC(), Quality: verify.ClockEstimated}
 	}
 	return verify.Instant{Time: wall.Round(0).UTC(), Quality: q}
 }
 
 // low is the floor as it has grown by monotonic time in this process.
-func (c *Clock) low(wall time.Time) time.Time {
-	grown := wall.Sub(c.floorAt) // monotonic
-	if grown < 0 {
-		grown = 0
-	}
-	return c.f.Floor.Add(grown)
-}
+func (c *Clock) low(mono time.Time) time.Time { return c.f.Floor.Add(max(0, mono.Sub(c.floorAt))) }
 
-func (c *Clock) raise(to, wall time.Time) bool {
-	if low := c.low(wall); !to.After(low) {
+func (c *Clock) raise(to, mono time.Time) bool {
+	if !to.After(c.low(mono)) {
 		return false
 	}
-	c.f.Floor, c.floorAt = to.Round(0).UTC(), wall
+	c.f.Floor, c.floorAt = to.Round(0).UTC(), mono
 	return true
 }
 
 // Anchored says that trust with this offline-signed time was installed.
 func (c *Clock) Anchored(at time.Time) {
-	wall, _ := c.wall.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.raiseAnchor(at)
-	c.raise(c.f.Anchor, wall)
+	c.raise(c.f.Anchor, time.Now())
 }
 
 func (c *Clock) raiseAnchor(at time.Time) {
 	if at.After(c.f.Anchor) {
-		now, _ := c.wall.Now()
-		c.f.Anchor, c.f.Run, c.run, c.started = at.Round(0).UTC(), 0, 0, now
+		c.f.Anchor, c.f.Run, c.run, c.started = at.Round(0).UTC(), 0, 0, time.Now()
 	}
 }
 
-func (c *Clock) ranSince(wall time.Time) time.Duration {
-	if d := wall.Sub(c.started); d > 0 {
-		return c.run + d
-	}
-	return c.run
-}
+func (c *Clock) ran(mono time.Time) time.Duration { return c.run + max(0, mono.Sub(c.started)) }
 
 // Wrote says that a row was written at the instant at. Rows of a synced clock
 // lift the floor, at most syncedAhead past anchor plus the time run since.
@@ -139,10 +129,10 @@ func (c *Clock) Wrote(at verify.Instant) {
 	if at.Quality != verify.ClockSynced {
 		return
 	}
-	wall, _ := c.wall.Now()
+	mono := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.raise(earlier(at.Time, c.f.Anchor.Add(syncedAhead+c.ranSince(wall))), wall)
+	c.raise(earlier(at.Time, c.f.Anchor.Add(syncedAhead+c.ran(mono))), mono)
 }
 
 // Vote is the issuer's iat of a native code that was good in everything else.
@@ -150,9 +140,10 @@ func (c *Clock) Wrote(at verify.Instant) {
 // floor to the smallest of the three less a minute.
 func (c *Clock) Vote(id string, iat time.Time) bool {
 	wall, q := c.wall.Now()
+	mono := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if at := c.guard(wall, q); at.Quality > verify.ClockEstimated || id == "" || iat.IsZero() {
+	if at := c.guard(wall, q, mono); at.Quality > verify.ClockEstimated || id == "" || iat.IsZero() {
 		return false
 	}
 	for i := range min(c.voted, len(c.votes)) {
@@ -168,26 +159,26 @@ func (c *Clock) Vote(id string, iat time.Time) bool {
 	for _, v := range c.votes[1:] {
 		least = earlier(least, v.iat)
 	}
-	return c.raise(earlier(least.Add(-voteMargin), c.f.Anchor.Add(votesAhead+c.ranSince(wall))), wall)
+	return c.raise(earlier(least.Add(-voteMargin), c.f.Anchor.Add(votesAhead+c.ran(mono))), mono)
 }
 
 // Lower sets the floor back to the anchor: the technician knows better.
 func (c *Clock) Lower() {
-	wall, _ := c.wall.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.f.Floor, c.floorAt = c.f.Anchor, wall
+	c.f.Floor, c.floorAt = c.f.Anchor, time.Now()
 	c.votes, c.voted = [3]vote{}, 0
 }
 
 // Remember is what to store so that a restart knows it.
 func (c *Clock) Remember() Floor {
 	wall, _ := c.wall.Now()
+	mono := time.Now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	f := c.f
-	f.Run = c.ranSince(wall)
-	if low := c.low(wall); wall.Round(0).Before(low) {
+	f.Run = c.ran(mono)
+	if low := c.low(mono); wall.Round(0).Before(low) {
 		f.Floor = low.UTC() // running on the floor: what has passed has passed
 	}
 	return f
@@ -197,12 +188,12 @@ func (c *Clock) Remember() Floor {
 // since the last call: positive when the wall went ahead.
 func (c *Clock) Jumped() (time.Duration, bool) {
 	wall, _ := c.wall.Now()
+	mono := time.Now()
+	wall = wall.Round(0)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	mono := wall.Sub(c.lastWall)
-	byWall := wall.Round(0).Sub(c.lastWall.Round(0))
-	c.lastWall = wall
-	d := byWall - mono
+	d := wall.Sub(c.lastWall) - mono.Sub(c.lastMono)
+	c.lastWall, c.lastMono = wall, mono
 	return d, d > jumpLimit || d < -jumpLimit
 }
 
