@@ -155,7 +155,7 @@ func (d *painter) person(s scene) {
 				half = max(half, 34)
 			}
 		default:
-			half = min(40+(fy-170)*3.2, 190)
+			half = min(40+150*math.Sqrt(min((fy-170)/70, 1))+(fy-170)*0.05, 205)
 			luma = l.body
 			if fy < 180 {
 				half, luma = 36, 118

@@ -101,12 +101,8 @@ func newLook(r *rand.Rand, p Prop, w, h int) look {
 		l.wobble[i] = between2(r, 0, 2*math.Pi)
 	}
 	l.glareX, l.glareY = either(r, between2(r, 0.1, 0.45)), either(r, between2(r, 0, 0.4))
-	// The code with two modules around it must fit the height.
-	room := 0.95 * float64(h) / (math.Abs(math.Cos(l.roll)) + math.Abs(math.Sin(l.roll)))
-	l.module = min(l.module, room/float64(p.Size+4))
-	side := l.module * float64(p.Size+4) * (math.Abs(math.Cos(l.roll)) + math.Abs(math.Sin(l.roll)))
-	freeX, freeY := max(0, float64(w)-side)/2, max(0, float64(h)-side)/2
-	l.x, l.y = between2(r, -0.55, 0.55)*freeX, between2(r, -0.5, 0.5)*freeY
+	l.x, l.y = between2(r, -0.3, 0.3)*float64(w), between2(r, -0.2, 0.2)*float64(h)
+	l.fit(p.Size, w, h)
 	switch r.IntN(3) {
 	case 0:
 		l.fromX, l.fromY = -float64(w), 0.2*float64(h)
@@ -116,6 +112,30 @@ func newLook(r *rand.Rand, p Prop, w, h int) look {
 		l.fromX, l.fromY = either(r, 0.2*float64(w)), 1.15*float64(h)
 	}
 	return l
+}
+
+// fit moves the thing, and holds it farther away when it must, until the code
+// with a module around it stays in the picture whatever the hand does.
+func (l *look) fit(size, w, h int) {
+	for range 60 {
+		x0, y0, x1, y1 := math.Inf(1), math.Inf(1), math.Inf(-1), math.Inf(-1)
+		pose := pose(l.roll, l.yaw, l.pitch, l.module, 0, 0, l.focal)
+		half := float64(size+2) / 2
+		for _, k := range [4][2]float64{{-half, -half}, {half, -half}, {half, half}, {-half, half}} {
+			x, y := pose.at(k[0], k[1])
+			x0, y0, x1, y1 = min(x0, x), min(y0, y), max(x1, x), max(y1, y)
+		}
+		// The hand's tremor and the change of size that comes with it.
+		edge := 4 + 1.4*l.tremor + 0.004*l.tremor*(x1-x0)
+		freeX, freeY := float64(w)-2*edge-(x1-x0), float64(h)-2*edge-(y1-y0)
+		if freeX < 0 || freeY < 0 {
+			l.module *= 0.98
+			continue
+		}
+		l.x = min(max(l.x, edge-x0-float64(w)/2), float64(w)/2-edge-x1)
+		l.y = min(max(l.y, edge-y0-float64(h)/2), float64(h)/2-edge-y1)
+		return
+	}
 }
 
 // step moves the world to frame i and returns what it shows. The caller holds
@@ -175,9 +195,9 @@ func (p *presentation) scene(at time.Time, w, h int) scene {
 	size := l.module / p.sheet.texels * (1 - 0.25*away) * (1 + 0.004*l.tremor*shake(0, 0.4))
 	s := scene{p: p, away: away, h: pose(roll, yaw, pitch, size, x, y, l.focal)}
 	switch {
-	case speed > 0.6:
+	case speed > 0.15:
 		s.level = 2
-	case speed > 0.12 || t < comeIn.Seconds()+0.1:
+	case speed > 0.03 || t < comeIn.Seconds()+0.1:
 		s.level = 1
 	}
 	half := float64(p.prop.Size) * p.sheet.texels / 2
