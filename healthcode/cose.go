@@ -57,7 +57,7 @@ var emptyMap = cbor.RawMessage{0xa0}
 // an empty unprotected header, an attached payload and a 64-byte signature.
 func parseMessage(raw []byte) (message, error) {
 	if err := strict.Wellformed(raw); err != nil {
-		return message{}, fmt.Errorf("%w: %w", ErrCBOR, err)
+		return message{}, ErrCBOR
 	}
 	if raw[0] != tagSign1 {
 		return message{}, fmt.Errorf("%w: tag 18 is missing", ErrCOSE)
@@ -73,7 +73,7 @@ func parseMessage(raw []byte) (message, error) {
 	}
 	var w wireMessage
 	if err := strict.Unmarshal(raw[1:], &w); err != nil {
-		return message{}, fmt.Errorf("%w: %w", ErrCBOR, err)
+		return message{}, ErrCBOR
 	}
 	if again, err := deterministic.Marshal(w); err != nil || !bytes.Equal(again, raw[1:]) {
 		return message{}, fmt.Errorf("%w: not the shortest form", ErrCBOR)
@@ -95,7 +95,7 @@ func badHeader(protected []byte) error {
 	var m map[int64]cbor.RawMessage
 	if len(protected) > 0 {
 		if err := strict.Wellformed(protected); err != nil {
-			return fmt.Errorf("%w: protected header: %w", ErrCBOR, err)
+			return fmt.Errorf("%w: protected header", ErrCBOR)
 		}
 		if err := strict.Unmarshal(protected, &m); err != nil {
 			if _, dup := err.(*cbor.DupMapKeyError); dup {

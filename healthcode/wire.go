@@ -64,10 +64,10 @@ type wireDoses struct {
 // decodeExact reads deterministic CBOR with no key that v does not know.
 func decodeExact(b []byte, v any) error {
 	if err := strict.Wellformed(b); err != nil {
-		return fmt.Errorf("%w: content: %w", ErrCBOR, err)
+		return fmt.Errorf("%w: content", ErrCBOR) // the library's words may quote content
 	}
 	if err := strict.Unmarshal(b, v); err != nil {
-		return fmt.Errorf("%w: %w", ErrSchema, err)
+		return fmt.Errorf("%w: a wrong type, an unknown key or one that stands twice", ErrSchema)
 	}
 	if again, err := deterministic.Marshal(v); err != nil || !bytes.Equal(again, b) {
 		return fmt.Errorf("%w: not the one encoding of its content", ErrSchema)

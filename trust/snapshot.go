@@ -135,6 +135,9 @@ type Revocations struct {
 type DCCKeys struct {
 	Issued time.Time `json:"issued,omitzero"`
 	Keys   []DCCKey  `json:"keys,omitempty"`
+
+	bad    []Skipped // while parsing: keys that are broken as JSON
+	places []int     // while parsing: where each of Keys stood
 }
 
 // DCCKey is one document signer: either its certificate, or a bare key with
@@ -207,7 +210,7 @@ func (s *Snapshot) Ages(now time.Time) []Age {
 		return nil
 	}
 	revoked := s.Issued
-	if s.Revoked.Issued.Before(revoked) {
+	if !s.Revoked.Issued.IsZero() && s.Revoked.Issued.Before(revoked) {
 		revoked = s.Revoked.Issued
 	}
 	ages := []Age{

@@ -1,19 +1,60 @@
 package verify
 
-import "checkpoint/trust"
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"fmt"
+	"time"
+
+	"checkpoint/trust"
+)
 
 // Verifier judges texts under one Snapshot at one type of venue. It is
 // read-only after New and may be used by several goroutines at once.
 type Verifier struct {
-	trust *trust.Snapshot
-	venue string
+	trust   *trust.Snapshot
+	venue   string
+	version uint64
+
+	issuers map[[8]byte][]issuer
+	signers map[string][]trust.DCCSigner // by kid
+	revoked map[[8]byte]bool             // cti; true: withdrawn
+}
+
+type issuer struct {
+	trust.IssuerKey
+	key *ecdsa.PublicKey
 }
 
 // New makes a Verifier for a venue of any type. It reads all keys once; s must
-// not change afterwards. A nil snapshot is allowed: every code is then a
-// device fault (keys_stale).
+// not change afterwards. A key that cannot be read is left out. A nil snapshot
+// is allowed: every code is then a device fault (keys_stale).
 func New(s *trust.Snapshot) *Verifier {
-	return &Verifier{trust: s, venue: trust.AnyVenue}
+	v := &Verifier{trust: s, venue: trust.AnyVenue}
+	if s == nil {
+		return v
+	}
+	v.version = s.Version
+	v.issuers = make(map[[8]byte][]issuer, len(s.Issuers.Keys))
+	for _, k := range s.Issuers.Keys {
+		if key, err := k.Public(); err == nil {
+			v.issuers[k.KID] = append(v.issuers[k.KID], issuer{k, key})
+		}
+	}
+	v.signers = make(map[string][]trust.DCCSigner, len(s.DCCKeys.Keys))
+	for _, k := range s.DCCKeys.Keys {
+		if d, err := k.Read(); err == nil {
+			v.signers[string(d.KID)] = append(v.signers[string(d.KID)], d)
+		}
+	}
+	v.revoked = make(map[[8]byte]bool, len(s.Revoked.Superseded)+len(s.Revoked.Withdrawn))
+	for _, id := range s.Revoked.Superseded {
+		v.revoked[id] = false
+	}
+	for _, id := range s.Revoked.Withdrawn { // an id on both lists is withdrawn
+		v.revoked[id] = true
+	}
+	return v
 }
 
 // At is the same Verifier for a type of venue, as policies name it.
@@ -27,7 +68,81 @@ func (v *Verifier) At(venue string) *Verifier {
 func (v *Verifier) Policy(at Instant) trust.Policy { return v.trust.PolicyAt(v.venue, at.Time) }
 
 // Check gives the verdict on one text at one instant. It is pure: the same
-// text, trust, venue and instant give the same verdict, and it never panics.
-func (v *Verifier) Check(text []byte, at Instant) Verdict {
-	return Verdict{Name: Device, Reason: KeysStale}
+// text, trust, venue and instant give the same verdict. It never panics: a
+// fault in this program is the verdict device/internal.
+//
+// A line end after the text is not part of it; nothing else is taken off.
+func (v *Verifier) Check(text []byte, at Instant) (verdict Verdict) {
+	format, steps := FormatNone, otherSteps
+	defer func() {
+		if recover() != nil {
+			verdict = newJudgement(format, steps, v.version).end(Device, Internal)
+		}
+	}()
+	text = bytes.TrimRight(text, "\r\n")
+	format, name := recognise(text)
+	switch format {
+	case FormatNative:
+		steps = nativeSteps
+	case FormatDCC, FormatCHLight:
+		steps = dccSteps
+	}
+	policy := v.Policy(at)
+	if policy.NoCheck {
+		return newJudgement(format, steps, v.version).end(NoCheck, NoCheckRequired)
+	}
+	j := newJudgement(format, steps, v.version)
+	switch format {
+	case FormatNone:
+		return j.refuse(stepPrefix, NotOurs, NotAHealthCode, "no known prefix")
+	case FormatNative:
+		j.pass(stepPrefix, "")
+		return v.native(j, text, at, policy)
+	case FormatDCC, FormatCHLight:
+		j.pass(stepPrefix, "")
+		return v.dcc(j, text, at, policy)
+	default:
+		j.FormatName = name
+		return j.refuse(stepPrefix, NotOurs, UnsupportedFormat, name)
+	}
+}
+
+// fresh passes the trust step, or refuses when there is no trust or it is
+// older than the policy lets anything be judged with.
+func (v *Verifier) fresh(j *judgement, at Instant, p trust.Policy, lists ...string) (Verdict, bool) {
+	if v.trust == nil {
+		return j.refuse(stepTrust, Device, KeysStale, "no trust is installed"), false
+	}
+	var oldest trust.Age
+	for _, a := range v.trust.Ages(at.Time) {
+		for _, l := range lists {
+			if a.List == l && a.Age >= oldest.Age {
+				oldest = a
+			}
+		}
+	}
+	detail := fmt.Sprintf("version %d, oldest list %s is %s old", v.version, oldest.List, roughly(oldest.Age))
+	if oldest.Age > p.Limit() {
+		return j.refuse(stepTrust, Device, KeysStale, detail), false
+	}
+	j.pass(stepTrust, detail)
+	return Verdict{}, true
+}
+
+// stale reports whether the key lists are too old to say that a key does not
+// exist.
+func (v *Verifier) stale(at Instant, p trust.Policy) bool {
+	return at.Time.Sub(v.trust.Issued) > p.Fresh()
+}
+
+func roughly(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%d s", int(d/time.Second))
+	case d < time.Hour:
+		return fmt.Sprintf("%d min", int(d/time.Minute))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%d h", int(d/time.Hour))
+	}
+	return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
 }
