@@ -100,7 +100,7 @@ func (s *sheet) level(i int) []uint32 {
 		} else {
 			c.t = soften(c, 0.8)
 			c.t = soften(c, 0.8)
-			s.levels[2] = smear(c, int(s.texels))
+			s.levels[2] = smear(c, int(2.2*s.texels))
 		}
 	}
 	return s.levels[i]
