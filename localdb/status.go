@@ -72,7 +72,8 @@ type pace struct {
 
 // Status is what a header shows. It reads a few hundred small rows at most, and
 // those once an hour.
-func (db *DB) Status(ctx context.Context, at record.Stamp) (Status, error) {
+func (db *DB) Status(at record.Stamp) (Status, error) {
+	ctx := context.Background() // bounded: a few hundred rows, and readers never wait for the writer
 	if db.closed.Load() {
 		return Status{}, ErrClosed
 	}
