@@ -21,7 +21,6 @@ type config struct {
 	Gate      string   `toml:"gate"`
 	Venue     string   `toml:"venue"`
 	VenueType string   `toml:"venue_type"`
-	Region    string   `toml:"region"`
 	Lang      string   `toml:"lang"`   // zh or en: which one is large
 	Source    []string `toml:"source"` // sources() gives them parsed
 
@@ -224,7 +223,7 @@ func wantPhone(s string) error {
 	return nil
 }
 
-// wantWord is for names that are compared: policy and region.
+// wantWord is for names that are compared: the kind of place.
 func wantWord(s string, most int) error {
 	for _, r := range s {
 		if r > unicode.MaxASCII || r != '_' && r != '-' && !unicode.IsLetter(r) && !unicode.IsDigit(r) {

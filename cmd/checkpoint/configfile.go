@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -26,12 +24,12 @@ func configOf(c *cobra.Command) (config, error) {
 	path, _ := c.Flags().GetString("config")
 	var err error
 	if path != "" {
-		if text, err = readConfig(path); err != nil {
+		if text, err = readBounded(path, maxConfig); err != nil {
 			return config{}, usagef("configuration: %w", err)
 		}
 	} else {
 		for _, path = range configPaths(osEnv) {
-			if text, err = readConfig(path); err == nil {
+			if text, err = readBounded(path, maxConfig); err == nil {
 				break
 			}
 			if !errors.Is(err, fs.ErrNotExist) {
@@ -85,30 +83,6 @@ func configPaths(env func(string) string) []string {
 		home = filepath.Join(env("HOME"), ".config")
 	}
 	return []string{filepath.Join(home, "checkpoint", "checkpoint.toml"), "/etc/checkpoint/checkpoint.toml"}
-}
-
-// readConfig reads a regular file of bounded size.
-func readConfig(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxConfig+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(text) > maxConfig {
-		return nil, fmt.Errorf("%s is larger than %d KiB", path, maxConfig>>10)
-	}
-	return text, nil
 }
 
 // parseConfig reads TOML over what cfg holds already. An error names the line;

@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"checkpoint/camera"
+	"checkpoint/gate"
+	"checkpoint/gate/wedge"
+	"checkpoint/localdb"
+	"checkpoint/record"
+	"checkpoint/trust"
+	"checkpoint/verify"
+)
+
+// station is a gate on this machine: its file, its clock, what it trusts and
+// where it looks. Close gives everything back.
+type station struct {
+	cfg   config
+	log   *slog.Logger
+	db    *localdb.DB
+	clock *gate.Clock
+	boot  gate.Boot
+	trust gate.Trust
+
+	pictures []gate.Pictures
+	texts    []gate.Texts
+	replay   bool
+	light    gate.SelfTest
+	closers  []func() error
+}
+
+// openStation opens the file and what is in it; sources follow with open.
+func (a *app) openStation(ctx context.Context, cfg config) (_ *station, err error) {
+	s := &station{cfg: cfg, boot: thisBoot()}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	log, file, err := cfg.openLog()
+	if err != nil {
+		return nil, err
+	}
+	s.log = log
+	s.closers = append(s.closers, file.Close)
+
+	wall := a.machineClock()
+	if err := os.MkdirAll(filepath.Dir(cfg.DB), 0o750); err != nil {
+		return nil, faultf("make the folder of the database: %w", err)
+	}
+	s.db, err = localdb.Open(ctx, cfg.DB, localdb.Options{
+		Now: func() record.Stamp {
+			if s.clock != nil {
+				return stamps(s.clock, s.boot)()
+			}
+			at, q := wall.Now()
+			return s.boot.Stamp(verify.Instant{Time: at, Quality: q}, time.Now())
+		},
+		HardwareID: hardwareID(), Cap: int64(cfg.CapMB) << 20, Retention: time.Duration(cfg.RetentionDays) * 24 * time.Hour,
+	})
+	if err != nil {
+		return nil, faultf("%w", err)
+	}
+	s.closers = append(s.closers, func() error {
+		return s.db.Close(context.Background(), stamps(s.clock, s.boot)())
+	})
+	known := s.db.Clock()
+	s.clock = gate.NewClock(wall, gate.Floor{
+		Anchor: fromMS(known.AnchorMS), Floor: fromMS(known.FloorMS), Run: time.Duration(known.RanMS) * time.Millisecond,
+	}, builtAt())
+	return s, s.loadTrust(ctx)
+}
+
+// loadTrust takes what is installed. A gate without trust runs, and says so.
+func (s *station) loadTrust(ctx context.Context) error {
+	installed, err := s.db.Trust(ctx)
+	if err != nil {
+		return faultf("%w", err)
+	}
+	s.trust = gate.Trust{Checker: verify.New(nil)}
+	if len(installed) == 0 {
+		return nil
+	}
+	key := s.cfg.trustKey()
+	if key == nil {
+		return usagef("trust is installed but trust_key is not configured: set it to the key of its signer")
+	}
+	snapshot, err := trust.ParseSigned(installed[0].Bytes, key)
+	if err != nil {
+		return faultf("installed trust, version %d: %w", installed[0].Version, err)
+	}
+	return s.trustIn(ctx, snapshot)
+}
+
+// trustIn makes a snapshot that was checked the one that holds.
+func (s *station) trustIn(ctx context.Context, snapshot *trust.Snapshot) error {
+	s.trust = gate.Trust{Checker: verify.New(snapshot).At(s.cfg.VenueType), Snapshot: snapshot}
+	for _, skipped := range snapshot.Skipped {
+		s.log.Warn("a key was left out", "list", skipped.List, "index", skipped.Index, "why", skipped.Why)
+	}
+	if err := s.db.RaiseAnchor(ctx, stamps(s.clock, s.boot)(), snapshot.Issued.UnixMilli()); err != nil {
+		return faultf("%w", err)
+	}
+	s.clock.Anchored(snapshot.Issued)
+	return nil
+}
+
+// open opens the configured sources.
+func (s *station) open(ctx context.Context, stdin io.Reader) error {
+	for _, from := range s.cfg.sources() {
+		switch from.kind {
+		case "v4l2", "dir", "mjpeg":
+			if err := s.openPictures(ctx, from); err != nil {
+				return err
+			}
+		default:
+			if err := s.openTexts(from, stdin); err != nil {
+				return err
+			}
+		}
+	}
+	if s.replay && len(s.pictures) > 1 {
+		return usagef("source: a folder of pictures cannot be mixed with cameras")
+	}
+	return nil
+}
+
+func (s *station) openPictures(ctx context.Context, from source) error {
+	o := camera.Options{
+		Log: s.log, Width: s.cfg.Camera.Width, Height: s.cfg.Camera.Height, FPS: float64(s.cfg.Camera.FPS),
+		Format: fourCC(s.cfg.Camera.Format),
+	}
+	src, err := camera.Open(ctx, from.String(), o)
+	if err != nil {
+		return faultf("%w", err)
+	}
+	s.closers = append(s.closers, src.Close)
+	s.pictures = append(s.pictures, src)
+	s.replay = s.replay || from.kind == "dir"
+	return nil
+}
+
+func fourCC(format string) string {
+	switch format {
+	case "mjpeg":
+		return "MJPG"
+	case "auto":
+		return ""
+	}
+	return strings.ToUpper(format)
+}
+
+func (s *station) openTexts(from source, stdin io.Reader) error {
+	var src *wedge.Source
+	var err error
+	switch from.kind {
+	case "evdev":
+		src, err = wedge.OpenEvdev(from.path)
+	case "serial":
+		src, err = wedge.OpenSerial(from.path, from.baud)
+	default:
+		src, err = openStdin(stdin)
+	}
+	if err != nil {
+		return faultf("%w", err)
+	}
+	s.closers = append(s.closers, src.Close)
+	s.texts = append(s.texts, src)
+	return nil
+}
+
+func openStdin(stdin io.Reader) (*wedge.Source, error) {
+	f, ok := stdin.(*os.File)
+	if !ok {
+		return nil, errors.New("source stdin: standard input is not a file")
+	}
+	return wedge.Lines(f)
+}
+
+// config is the gate's own configuration, as far as the station knows it.
+func (s *station) config() gate.Config {
+	pin, _ := s.cfg.pin()
+	return gate.Config{
+		Name: s.cfg.Gate, Venue: s.cfg.Venue, VenueType: s.cfg.VenueType,
+		DB: s.cfg.DB, Version: version(), Source: strings.Join(s.cfg.Source, " "), Tests: s.selfTests(),
+		Pictures: s.pictures, Texts: s.texts, Replay: s.replay,
+		Clock: s.clock, Boot: s.boot, Ledger: s.db, Trust: s.trust, PIN: pin, Log: s.log,
+	}
+}
+
+// selfTests are the lines that a start shows.
+func (s *station) selfTests() []gate.SelfTest {
+	at := s.clock.At()
+	tests := []gate.SelfTest{
+		{Name: "camera", OK: true, Detail: strings.Join(s.cfg.Source, " ")},
+		{Name: "time", OK: at.Quality > verify.ClockEstimated, Detail: clockWords(at.Quality)},
+	}
+	keys := gate.SelfTest{Name: "keys", Detail: "no trust installed: checkpoint trust install FILE"}
+	if snap := s.trust.Snapshot; snap != nil {
+		age := max(0, at.Time.Sub(snap.Issued))
+		limit := snap.PolicyAt(s.cfg.VenueType, at.Time).Limit()
+		keys = gate.SelfTest{Name: "keys", OK: age <= limit, Detail: fmt.Sprintf("version %d, %s old", snap.Version, age.Round(time.Minute))}
+	}
+	tests = append(tests, keys)
+	if st, err := s.db.Status(stamps(s.clock, s.boot)()); err == nil {
+		tests = append(tests,
+			gate.SelfTest{Name: "disk", OK: !st.Warn, Detail: fmt.Sprintf("%d %% of its room used", int(st.Share*100))},
+			gate.SelfTest{Name: "queue", OK: true, Detail: fmt.Sprintf("%d rows", st.Waiting)})
+	}
+	return append(tests, gate.SelfTest{Name: "sound", OK: s.cfg.Sound != "off", Detail: s.cfg.Sound})
+}
+
+// Close closes what was opened, the last first, and logs what went wrong.
+func (s *station) Close() {
+	for i := len(s.closers) - 1; i >= 0; i-- {
+		if err := s.closers[i](); err != nil && i > 0 {
+			s.log.Error("closing", "error", err)
+		}
+	}
+	s.closers = nil
+}
+
+// builtAt is the date of the commit that the program was built from: it is
+// surely not earlier than that.
+func builtAt() time.Time {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return time.Time{}
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.time" {
+			if t, err := time.Parse(time.RFC3339, s.Value); err == nil {
+				return t
+			}
+		}
+	}
+	return time.Time{}
+}
+
+func fromMS(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}

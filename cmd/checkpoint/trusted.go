@@ -1,0 +1,141 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"checkpoint/localdb"
+	"checkpoint/trust"
+	"checkpoint/verify"
+)
+
+// errNoTrust says that no trust snapshot was ever installed.
+var errNoTrust = errors.New("no trust is installed: checkpoint trust install FILE")
+
+// installed is a snapshot out of the gate's file, its signature checked again.
+type installed struct {
+	*trust.Snapshot
+	signer string    // name of the key that signed it
+	since  time.Time // when it was installed
+}
+
+// installedTrust is the newest snapshot in db that the pinned key has signed.
+// One that is damaged gives way to the one before it. Without any it is
+// errNoTrust.
+func installedTrust(ctx context.Context, db *localdb.DB, cfg config) (installed, error) {
+	kept, err := db.Trust(ctx)
+	if err != nil {
+		return installed{}, faultf("installed trust: %w", err)
+	}
+	if len(kept) == 0 {
+		return installed{}, faultf("%w", errNoTrust)
+	}
+	key := cfg.trustKey()
+	if key == nil {
+		return installed{}, usagef("no trust_key is configured: without it nothing tells true trust from false")
+	}
+	var first error
+	for _, k := range kept {
+		s, err := trust.ParseSigned(k.Bytes, key)
+		if err == nil {
+			return installed{s, trust.PinID(key), time.UnixMilli(k.InstalledMS).UTC()}, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return installed{}, faultf("installed trust: %w", first)
+}
+
+// judge is what scan and explain judge with: trust, venue and instant.
+type judge struct {
+	check  *verify.Verifier
+	trust  *trust.Snapshot
+	signer string // "" for a snapshot that nobody signed
+	at     func() verify.Instant
+}
+
+// judgeOf makes the judge of a command line. at is the text of --at, loose the
+// file of --insecure-trust; both may be empty. With --at the instant stands
+// still and counts as synced: whoever names a time means it.
+func (a *app) judgeOf(ctx context.Context, cfg config, at, loose string) (judge, error) {
+	j := judge{}
+	if at != "" {
+		t, err := time.Parse(time.RFC3339, at)
+		if err != nil {
+			return judge{}, usagef("--at %q: want a time such as 2026-11-23T08:00:00Z (RFC 3339)", at)
+		}
+		if t.Year() < 2000 || t.Year() > 2200 {
+			return judge{}, usagef("--at %q: want a year from 2000 to 2200", at)
+		}
+		j.at = func() verify.Instant { return verify.Instant{Time: t.UTC(), Quality: verify.ClockSynced} }
+	}
+	if loose != "" {
+		data, err := readBounded(loose, trust.MaxBytes)
+		if err != nil {
+			return judge{}, faultf("--insecure-trust: %w", err)
+		}
+		if trust.IsSigned(data) {
+			return judge{}, usagef("--insecure-trust %s: this snapshot is signed: install it with checkpoint trust install", loose)
+		}
+		if j.trust, err = trust.Parse(data); err != nil {
+			return judge{}, faultf("--insecure-trust %s: %w", loose, err)
+		}
+		if j.at == nil {
+			wall := a.machineClock()
+			j.at = func() verify.Instant {
+				t, quality := wall.Now()
+				return verify.Instant{Time: t.UTC(), Quality: quality}
+			}
+		}
+	} else {
+		db, err := a.openDB(ctx, cfg, false)
+		if missing(err) {
+			return judge{}, faultf("%s: %w, or --insecure-trust FILE", cfg.DB, errNoTrust)
+		}
+		if err != nil {
+			return judge{}, err
+		}
+		defer func() { db.Close(ctx, a.wallStamp()) }()
+		now, err := installedTrust(ctx, db, cfg)
+		if err != nil {
+			return judge{}, err
+		}
+		j.trust, j.signer = now.Snapshot, now.signer
+		if j.at == nil {
+			j.at = a.guardedClock(db, now.Issued).At
+		}
+	}
+	j.check = verify.New(j.trust).At(cfg.VenueType)
+	return j, nil
+}
+
+// readBounded reads a regular file of at most so many bytes. A folder, a
+// device or a named pipe is refused before it is opened: opening one can wait
+// for ever.
+func readBounded(path string, most int64) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(data)) > most {
+		return nil, fmt.Errorf("%s is larger than %d bytes", path, most)
+	}
+	return data, nil
+}
