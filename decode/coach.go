@@ -42,7 +42,7 @@ func (c *coach) look(l *layer) (v view) {
 	if l.blocks.dark() {
 		v.hint = HintDark
 	}
-	if t, ok := bestTriple(l); ok {
+	if t, ok := bestTriple(l); ok && l.framed {
 		c.fromTriple(l, t, &v)
 		return v
 	}
@@ -128,6 +128,9 @@ func (c *coach) fromArea(l *layer, v *view) {
 			continue
 		}
 		n, ax0, ay0, ax1, ay1 := c.flood(b, i)
+		if ax1-ax0 == b.w && ay1-ay0 == b.h {
+			continue // texture from edge to edge
+		}
 		if n > bestN && codeLike(n, ax1-ax0, ay1-ay0) {
 			bestN, x0, y0, x1, y1 = n, ax0, ay0, ax1, ay1
 		}

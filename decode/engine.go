@@ -46,9 +46,18 @@ func (e *engine) load(m *bitmap, inverted bool) error {
 	return nil
 }
 
+// outcome is how far reading a triple got.
+type outcome uint8
+
+const (
+	noCode  outcome = iota // not the finders of one symbol
+	seen                   // a symbol, not readable here
+	reading                // read
+)
+
 // read tries to read the symbol that the three finders belong to, in the
 // loaded bitmap. Payload bytes are appended to dst.
-func (e *engine) read(dst []byte, t triple) (Symbol, []byte, bool) {
+func (e *engine) read(dst []byte, t triple) (Symbol, []byte, outcome) {
 	point := func(f finder) *detector.FinderPattern {
 		return detector.NewFinderPattern(f.x, f.y, f.module, f.rows)
 	}
@@ -64,6 +73,7 @@ func (e *engine) read(dst []byte, t triple) (Symbol, []byte, bool) {
 	} else {
 		estimate = t.dimension()
 	}
+	got := noCode
 	// The spacing of the finders misjudges the version by one now and then;
 	// the version words and Reed-Solomon tell which it is.
 	for _, dimension := range [...]int{estimate, estimate - 4, estimate + 4} {
@@ -74,10 +84,18 @@ func (e *engine) read(dst []byte, t triple) (Symbol, []byte, bool) {
 			transform := detector.Detector_createTransform(tl, tr, bl, align, dimension)
 			bits, err := detector.Detector_sampleGrid(e.matrix, transform, dimension)
 			if err == nil {
+				if !framed(bits) {
+					// Chance patterns of noise and texture: not worth more.
+					if align == nil {
+						return Symbol{}, dst, got
+					}
+					continue
+				}
+				got = seen
 				if sym, out, ok := e.codewords(dst, bits); ok {
 					sym.Corners = corners(transform, dimension)
 					sym.ModulePx = moduleSize(sym.Corners, dimension)
-					return sym, out, true
+					return sym, out, reading
 				}
 			}
 			if align == nil {
@@ -85,8 +103,33 @@ func (e *engine) read(dst []byte, t triple) (Symbol, []byte, bool) {
 			}
 		}
 	}
-	return Symbol{}, dst, false
+	return Symbol{}, dst, got
 }
+
+// framed reports whether a sampled grid has the three finder patterns with
+// their separators (8×8 modules each), give or take a quarter of them.
+func framed(bits *gozxing.BitMatrix) bool {
+	d := bits.GetHeight()
+	wrong := 0
+	for y := range 8 {
+		for x := range 8 {
+			ring := max(abs(x-3), abs(y-3)) // 7 columns around the middle, then the separator
+			want := ring != 2 && ring != 4
+			if bits.Get(x, y) != want {
+				wrong++
+			}
+			if bits.Get(d-1-x, y) != want {
+				wrong++
+			}
+			if bits.Get(x, d-1-y) != want {
+				wrong++
+			}
+		}
+	}
+	return wrong <= 3*8*8/4
+}
+
+func abs(v int) int { return max(v, -v) }
 
 // dimension is the number of modules a side by the distance of the finders,
 // rounded to one that exists (17 + 4·version).

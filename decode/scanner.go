@@ -54,6 +54,7 @@ type layer struct {
 	blocks      blocks
 	bits        bitmap
 	dark, light finders
+	framed      bool // three finders belong together
 }
 
 // tier is one attempt at a picture.
@@ -197,6 +198,7 @@ func (s *Scanner) attempt(l *layer, scale, x, y float64) {
 	}
 	b.thresholds()
 	l.bits.pack(l.p, b)
+	l.framed = false
 	step := 3
 	if s.opt.Effort == Fast {
 		step = max(3, l.p.h*3/1080)
@@ -234,8 +236,11 @@ func (s *Scanner) attempt(l *layer, scale, x, y float64) {
 			tries--
 			// The engine looks for the alignment pattern in up to 32×32 modules.
 			area -= min(1024*t.topLeft.module*t.topLeft.module, float64(l.p.w*l.p.h))
-			sym, out, ok := s.engine.read(s.payload, t)
-			if !ok {
+			sym, out, got := s.engine.read(s.payload, t)
+			if got != noCode {
+				l.framed = true
+			}
+			if got != reading {
 				continue
 			}
 			s.payload = out
