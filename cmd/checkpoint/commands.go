@@ -5,6 +5,11 @@ import "github.com/spf13/cobra"
 // commands are all commands, in the order of the README.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
+		newScanCommand(a),
+		newExplainCommand(a),
+		newReadCommand(a),
+		newTrustCommand(a),
+		newDoctorCommand(a),
 		newPINCommand(a),
 	}
 }

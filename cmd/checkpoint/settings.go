@@ -171,12 +171,18 @@ func checkPlayer(argv []string) error {
 // keys, of all. The values stay in the flags until configOf reads them.
 func settingFlags(c *cobra.Command, keys ...string) {
 	c.Flags().String("config", "", "configuration file (TOML)")
-	defaults := defaultConfig(func(string) string { return "" })
+	defaults := defaultConfig(func(name string) string {
+		if name == "HOME" {
+			return "~"
+		}
+		return ""
+	})
 	for _, s := range settings() {
 		if len(keys) > 0 && !slices.Contains(keys, s.key) {
 			continue
 		}
 		f := &pflag.Flag{Name: s.flag(), Usage: s.help, Value: &flagText{kind: kindOf(s.value(&defaults))}}
+		f.DefValue = textOf(s.value(&defaults))
 		if f.Value.Type() == "bool" {
 			f.NoOptDefVal = "true"
 		}
@@ -216,6 +222,23 @@ func kindOf(pointer any) string {
 		return "list"
 	}
 	return "string"
+}
+
+// textOf is a value as a flag would give it.
+func textOf(pointer any) string {
+	switch p := pointer.(type) {
+	case *string:
+		return *p
+	case *int:
+		return strconv.Itoa(*p)
+	case *bool:
+		return strconv.FormatBool(*p)
+	case *span:
+		return p.String()
+	case *[]string:
+		return strings.Join(*p, " ")
+	}
+	return ""
 }
 
 // put writes what a flag was given where pointer points.

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"checkpoint/localdb"
+	"checkpoint/trust"
+	"github.com/spf13/cobra"
+)
+
+func newTrustCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "trust [command]",
+		Short: "Install and show the keys, lists and policies that hold",
+		Long: "A gate trusts one signed snapshot: issuer keys, revocations, policies, day\n" +
+			"keys. Who may sign it is pinned in the configuration (trust_key).",
+		Example: `# Take a new snapshot from a stick
+checkpoint trust install /media/stick/trust.signed
+
+# What holds, how old is it, who signed it?
+checkpoint trust show`,
+		Args: cobra.ArbitraryArgs,
+		RunE: group,
+	}
+	c.AddCommand(newTrustInstallCommand(a), newTrustShowCommand(a))
+	return c
+}
+
+func newTrustInstallCommand(a *app) *cobra.Command {
+	c := &cobra.Command{
+		Use:   "install FILE",
+		Short: "Install a signed snapshot",
+		Long: "Install a signed trust snapshot for the next start of the gate. One that the\n" +
+			"pinned key has not signed, or that is older than what is installed, is refused\n" +
+			"and what is installed stays.\n\n" +
+			"Exit status: 0 installed, or installed already; 3 the file or the database\n" +
+			"could not be used; 4 refused.",
+		Example: `checkpoint trust install trust.signed`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(c *cobra.Command, args []string) error {
+			cfg, err := configOf(c)
+			if err != nil {
+				return err
+			}
+			return a.installTrust(c.Context(), cfg, args[0])
+		},
+	}
+	settingFlags(c, "db", "trust_key", "cap_mb", "retention_days")
+	return c
+}
+
+func (a *app) installTrust(ctx context.Context, cfg config, path string) error {
+	key := cfg.trustKey()
+	if key == nil {
+		return usagef("trust install: no trust_key is configured: without it nothing tells true trust from false")
+	}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return usagef("trust install: %s is a folder; want a signed snapshot, one file", path)
+	}
+	data, err := readBounded(path, trust.MaxBytes)
+	if err != nil {
+		return faultf("trust install: %w", err)
+	}
+	s, err := trust.ParseSigned(data, key)
+	switch {
+	case errors.Is(err, trust.ErrSignature):
+		return refusedf("trust install %s: %w", path, err)
+	case err != nil && !trust.IsSigned(data):
+		return refusedf("trust install %s: not a signed snapshot; what is installed stays", path)
+	case err != nil:
+		return faultf("trust install %s: %w", path, err)
+	}
+	db, err := a.openDB(ctx, cfg, true)
+	if err != nil {
+		return err
+	}
+	// The stamp of the row, and so the floor, goes by the clock that is guarded
+	// by what stood in the file before this.
+	at := a.guardedClock(db, time.Time{}).At()
+	stamp := stampAt(thisBoot(), at)
+	err = db.InstallTrust(ctx, stamp, localdb.Trust{
+		Version: s.Version, KeyID: trust.PinID(key), Bytes: data, InstalledMS: stamp.WallMS,
+	})
+	if err == nil {
+		err = db.RaiseAnchor(ctx, stamp, s.Issued.UnixMilli())
+	}
+	if closing := db.Close(ctx, stamp); err == nil {
+		err = closing
+	}
+	switch {
+	case errors.Is(err, localdb.ErrOlder), errors.Is(err, localdb.ErrConflict):
+		return refusedf("trust install %s: %w; what is installed stays", path, err)
+	case err != nil:
+		return faultf("trust install: %w", err)
+	}
+	_, err = fmt.Fprintf(a.out, "installed trust version %d of %s, signed by key %s\n", s.Version, s.Issued.Format(time.RFC3339), trust.PinID(key))
+	if n := len(s.Skipped); n > 0 && err == nil {
+		_, err = fmt.Fprintf(a.out, "left out %d foreign keys that cannot be used; checkpoint trust show names them\n", n)
+	}
+	return err
+}
+
+func newTrustShowCommand(a *app) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use:     "show",
+		Short:   "Show what is installed: lists, ages, signer",
+		Example: "checkpoint trust show\n\ncheckpoint trust show --json",
+		Args:    cobra.NoArgs,
+		RunE: func(c *cobra.Command, _ []string) error {
+			cfg, err := configOf(c)
+			if err != nil {
+				return err
+			}
+			return a.showTrust(c.Context(), cfg, asJSON)
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	settingFlags(c, "db", "trust_key", "venue_type")
+	return c
+}
+
+func (a *app) showTrust(ctx context.Context, cfg config, asJSON bool) error {
+	db, err := a.openDB(ctx, cfg, false)
+	if missing(err) {
+		return faultf("%s: %w", cfg.DB, errNoTrust)
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { db.Close(ctx, a.wallStamp()) }()
+	now, err := installedTrust(ctx, db, cfg)
+	if err != nil {
+		return err
+	}
+	at := a.guardedClock(db, now.Issued).At()
+	r := trustOf(now.Snapshot, now.signer, at.Time)
+	if asJSON {
+		return printJSON(a.out, r)
+	}
+	var b strings.Builder
+	r.lines(&b)
+	fmt.Fprintf(&b, "installed  %s\n", now.since.Format(time.RFC3339))
+	fmt.Fprintf(&b, "policy     %s: %s\n", cfg.VenueType, policyLine(now.PolicyAt(cfg.VenueType, at.Time)))
+	for _, k := range now.Issuers.Keys {
+		fmt.Fprintf(&b, "issuer     %s  %s, %s, may assign %s, until %s\n", k.KID, oneLine(k.Name),
+			strings.Join(k.Regions, " "), words(k.Colours), k.NotAfter.Format(time.RFC3339))
+	}
+	for _, s := range now.Skipped {
+		fmt.Fprintf(&b, "left out   %s %d, key %s: %s\n", s.List, s.Index, oneLine(s.KID), oneLine(s.Why))
+	}
+	_, err = io.WriteString(a.out, b.String())
+	return err
+}
+
+func words[T ~string](all []T) string {
+	var b strings.Builder
+	for i, w := range all {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(string(w))
+	}
+	return b.String()
+}
+
+func policyLine(p trust.Policy) string {
+	if p.NoCheck {
+		return "no code is asked for"
+	}
+	s := "code required"
+	if len(p.Formats) > 0 {
+		s += " (" + strings.Join(p.Formats, " ") + ")"
+	}
+	if d := p.TestAge(); d > 0 {
+		s += fmt.Sprintf(", test within %d h", d/time.Hour)
+	}
+	if p.IDCheck {
+		s += ", ID check of everybody"
+	}
+	return s + fmt.Sprintf(", lists fresh for %d h, good for %d h", p.Fresh()/time.Hour, p.Limit()/time.Hour)
+}
