@@ -110,6 +110,15 @@ func parseConfig(text []byte, cfg *config) error {
 		return fmt.Errorf("line %d: unknown key %q", lineOfError(first), key)
 	case errors.As(err, &wrong):
 		what := strings.TrimPrefix(wrong.Error(), "toml: ")
+		if have, rest, ok := strings.Cut(strings.TrimPrefix(what, "cannot decode TOML "), " into "); ok {
+			// The library names the Go field; the reader knows the key.
+			what = "want another type of value than " + have
+			for goType, want := range map[string]string{"int": "a whole number", "bool": "true or false", "string": "text in quotes", "[]string": "a list of texts"} {
+				if strings.HasSuffix(rest, "of type "+goType) {
+					what = "want " + want + ", have " + have
+				}
+			}
+		}
 		if key := strings.Join(wrong.Key(), "."); key != "" {
 			return fmt.Errorf("line %d: %s: %s", lineOfError(*wrong), key, what)
 		}
