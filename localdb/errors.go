@@ -95,6 +95,9 @@ func sqliteCode(err error) int {
 }
 
 func kindOf(err error) error {
+	if errors.Is(err, ErrNewer) {
+		return ErrNewer
+	}
 	switch sqliteCode(err) & 0xff {
 	case sqlite3.SQLITE_FULL:
 		return ErrNoSpace
