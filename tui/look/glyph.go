@@ -43,6 +43,15 @@ func (b Bitmap) Beside(o Bitmap, gap int) Bitmap {
 	return s
 }
 
+// Above is b with o below it, gap pixels between, both centred in width.
+func (b Bitmap) Above(o Bitmap, gap int) Bitmap {
+	s := Bitmap{W: max(b.W, o.W), H: b.H + gap + o.H}
+	s.ink = make([]bool, s.W*s.H)
+	s.paste(b, (s.W-b.W)/2, 0)
+	s.paste(o, (s.W-o.W)/2, b.H+gap)
+	return s
+}
+
 func (b Bitmap) paste(o Bitmap, x, y int) {
 	for j := range o.H {
 		copy(b.ink[(y+j)*b.W+x:], o.ink[j*o.W:(j+1)*o.W])

@@ -194,3 +194,14 @@ func (t Theme) Ground(c *Canvas, x, y, w, h int, n verify.Name) {
 		}
 	}
 }
+
+// Inverse is a card's paint with ink and ground exchanged.
+func (t Theme) Inverse(k Card) Paint {
+	if t.Profile <= colorprofile.ASCII {
+		if k.Ground == Reversed {
+			return Paint{Bold: true}
+		}
+		return Paint{Ground: Reversed, Bold: true}
+	}
+	return Paint{Ink: k.Ground, Ground: k.Ink, Bold: true}
+}

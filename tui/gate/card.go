@@ -1,0 +1,249 @@
+package gate
+
+import (
+	"time"
+
+	"github.com/charmbracelet/x/ansi"
+
+	"checkpoint/gate"
+	"checkpoint/tui/look"
+	"checkpoint/verify"
+)
+
+// card is what the screen keeps of a verdict while it stands: words to show,
+// never the subject or an id. It is dropped whole when the verdict leaves.
+type card struct {
+	id        uint64
+	name      verify.Name
+	reason    verify.Reason
+	leaves    gate.Leaves
+	recording bool
+
+	why    look.Phrase // the reason in a phrase
+	format string      // of an unsupported kind, cleaned
+	person string      // cleaned; "" when nothing of a person is shown
+	doc    look.Phrase // kind of document; with person only
+
+	since time.Time // of the first tick that saw it; zero until then
+	asked bool      // a key was pressed and the gate is at work on it
+}
+
+// newCard keeps what is shown of a verdict. The person is shown for comparing
+// with an ID card only: on check_id, and where the policy asks it of everybody.
+func newCard(e gate.Judged, idCheck bool) *card {
+	v := e.Verdict
+	c := &card{id: e.Card, name: v.Name, reason: v.Reason, leaves: e.Leaves, recording: e.Recording}
+	c.why = look.Why(v.Reason)
+	switch {
+	case v.Name == verify.CheckID:
+		c.why = look.WhyID(v.IDWhy)
+	case v.Name == verify.Device && e.Leaves != gate.WhenMended && v.Reason == verify.OK:
+		c.why = look.Why(verify.Internal)
+	}
+	if v.Reason == verify.UnsupportedFormat {
+		c.format = look.Clean(v.FormatName)
+	}
+	if v.Name == verify.CheckID || idCheck && v.Signature == verify.SignatureValid && v.Name != verify.Invalid {
+		c.person = look.Clean(v.Person.Name)
+		if d := look.Clean(v.Person.Document); d != "" {
+			c.doc = look.DocType(v.Person.DocType)
+			if c.person != "" {
+				c.person += "  "
+			}
+			c.person += "…" + d
+		}
+	}
+	return c
+}
+
+// byKey reports that only a key takes the card off the screen.
+func (c *card) byKey() bool { return c.leaves == gate.ByKey }
+
+// line is one line of text on a card.
+type line struct {
+	text   string
+	action bool // the one next action: set off from the rest
+	small  bool // first to go when there is no room
+}
+
+// lines are the phrases of a card, most important first, at most width cells
+// wide each.
+func (s *style) lines(c *card, width int) []line {
+	say := func(p look.Phrase) string { return s.chars.Say(p, s.lang) }
+	var out []line
+	add := func(text string, action, small bool) {
+		if text == "" {
+			return
+		}
+		parts := wrap(text, width)
+		for _, t := range parts {
+			out = append(out, line{t, action, small})
+		}
+	}
+	why := say(c.why)
+	if c.format != "" {
+		why += ": " + s.chars.ASCII(c.format)
+	}
+	if c.name != verify.Pass && c.name != verify.PassGold || c.reason != verify.OK {
+		add(why, false, false)
+	}
+	if c.person != "" {
+		p := s.chars.ASCII(c.person)
+		if !c.doc.Zero() {
+			p = say(c.doc) + "  " + p
+		}
+		add(p, false, false)
+	}
+	add(say(look.Action(c.name, c.reason, s.phones)), true, false)
+	switch {
+	case c.name == verify.Red:
+		add(say(look.SayRedKeys), false, false)
+	case c.leaves == gate.ByKey && c.name != verify.CheckID:
+		add(say(look.SayAnyKey), false, true)
+	}
+	if c.recording {
+		add(s.chars.Lamp+" "+say(look.SayRecording), false, false)
+	}
+	if s.chars.Han {
+		// The other language, if there is room.
+		other := look.English
+		if s.lang == look.English {
+			other = look.Chinese
+		}
+		if c.name != verify.Pass && c.name != verify.PassGold {
+			add(s.chars.Say(c.why, other), false, true)
+		}
+		add(s.chars.Say(look.Action(c.name, c.reason, s.phones), other), false, true)
+	}
+	return out
+}
+
+// wrap breaks text into lines of at most width cells, at spaces where there are
+// any, never more than three.
+func wrap(text string, width int) []string {
+	if width < 4 {
+		width = 4
+	}
+	var out []string
+	for text != "" && len(out) < 3 {
+		if look.Width(text) <= width {
+			return append(out, text)
+		}
+		head := ansi.Truncate(text, width, "")
+		if i := lastBreak(head); i > len(head)/3 {
+			head = head[:i]
+		}
+		out = append(out, trim(head))
+		text = trim(text[len(head):])
+	}
+	return out
+}
+
+func trim(s string) string {
+	for len(s) > 0 && s[0] == ' ' {
+		s = s[1:]
+	}
+	for len(s) > 0 && s[len(s)-1] == ' ' {
+		s = s[:len(s)-1]
+	}
+	return s
+}
+
+// lastBreak is the index after the last character that a line may end with.
+func lastBreak(s string) int {
+	at := -1
+	for i, r := range s {
+		switch r {
+		case ' ':
+			at = i
+		case '，', '；', '：', '。', '、':
+			at = i + len("，")
+		}
+	}
+	return at
+}
+
+// draw paints a card on a rectangle of a canvas.
+func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
+	k := s.theme.Card(c.name)
+	s.theme.Ground(cv, x, y, w, h, c.name)
+	fw, fh := 0, 0
+	if k.FrameWide > 0 {
+		fw, fh = k.FrameWide, max(k.FrameWide/2, 1)
+	}
+	if h < 12 { // no room for a frame's height
+		fh = 0
+	}
+	ix, iy, iw, ih := x+fw, y+fh, w-2*fw, h-2*fh
+	lines := s.lines(c, iw-2)
+	must := 0
+	for _, l := range lines {
+		if !l.small {
+			must++
+		}
+	}
+	p := s.plan(c.name, iw, ih, must, screenH)
+	textRows := ih - p.rows
+	for len(lines) > textRows {
+		i := len(lines) - 1
+		for i > 0 && !lines[i].small {
+			i--
+		}
+		if !lines[i].small { // nothing left that may go: the last, but never the action
+			i = len(lines) - 1
+			for i > 0 && lines[i].action {
+				i--
+			}
+		}
+		lines = append(lines[:i], lines[i+1:]...)
+		if len(lines) == 0 {
+			break
+		}
+	}
+	// Spread what is left over above, between and below.
+	spare := max(ih-p.rows-len(lines), 0)
+	top := spare / 3
+	if len(p.words) == 0 {
+		top = spare / 2
+	}
+	row := iy + top
+	plate := k.Texture != "" || k.Bars
+	for i, part := range p.words {
+		if i > 0 {
+			row += p.gap
+		}
+		bw, bh := s.cells(part)
+		bx := ix + (iw-bw)/2
+		if plate {
+			cv.Fill(bx-2, row, bw+4, bh, k.Paint)
+		}
+		cv.Bitmap(bx, row, part, k.Paint, s.blocks)
+		row += bh
+	}
+	if p.text != "" {
+		s.plateText(cv, ix, row, iw, p.text, k, line{})
+		row++
+	}
+	if len(p.words) > 0 && spare-top > 1 {
+		row += min((spare-top)/2, 2)
+	}
+	for _, l := range lines {
+		s.plateText(cv, ix, row, iw, l.text, k, l)
+		row++
+	}
+}
+
+// plateText is a centred line on a card; the action stands on a plate of the
+// ink's colour.
+func (s *style) plateText(cv *look.Canvas, x, y, w int, text string, k look.Card, l line) {
+	p := k.Paint
+	n := min(look.Width(text), w)
+	at := x + (w-n)/2
+	if l.action {
+		p = s.theme.Inverse(k)
+	}
+	if l.action || k.Texture != "" || k.Bars {
+		cv.Fill(max(at-1, x), y, min(n+2, w), 1, p)
+	}
+	cv.TextIn(at, y, n, text, p)
+}
