@@ -47,10 +47,10 @@ func TestHints(t *testing.T) {
 			put(m, code, 150, 90, 5, 8, 30)
 			return m
 		}},
-		{"modules of one pixel", HintFar, func() Image {
+		{"modules below a pixel", HintFar, func() Image {
 			big := paper(3200, 2400, 140, 0, 1)
 			put(big, code, 1100, 800, 5, 20, 225)
-			small := shrink(nil, plane{pix: big.Luma, w: big.Width, h: big.Height, stride: big.Stride}, 5)
+			small := shrink(nil, plane{pix: big.Luma, w: big.Width, h: big.Height, stride: big.Stride}, 6)
 			return Image{Luma: small.pix, Width: small.w, Height: small.h, Stride: small.stride}
 		}},
 		{"out of focus", HintBlurred, func() Image {

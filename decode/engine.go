@@ -17,6 +17,7 @@ type engine struct {
 	matrix *gozxing.BitMatrix
 	array  *gozxing.BitArray
 	rs     *reedsolomon.ReedSolomonDecoder
+	grid   grid
 }
 
 // load copies m to the form that gozxing samples, with dark and light swapped
@@ -127,6 +128,46 @@ func framed(bits *gozxing.BitMatrix) bool {
 		}
 	}
 	return wrong <= 3*8*8/4
+}
+
+// readGrey tries again from the grey picture: the perspective of the triple is
+// fitted to all known modules, for the likely versions, and modules are
+// sampled with more than one sharpening.
+func (e *engine) readGrey(dst []byte, l *layer, t triple, inverted bool) (Symbol, []byte, bool) {
+	point := func(f finder) *detector.FinderPattern {
+		return detector.NewFinderPattern(f.x, f.y, f.module, f.rows)
+	}
+	tl, tr, bl := point(t.topLeft), point(t.topRight), point(t.bottomLeft)
+	first := t.dimension()
+	bestScore, n := 0.0, 0
+	var at perspective
+	var place [4]Point
+	for _, dimension := range [...]int{first, first - 4, first + 4} {
+		if dimension < 21 || dimension > 177 {
+			continue
+		}
+		cells := e.grid.cells((dimension - 17) / 4)
+		start := corners(detector.Detector_createTransform(tl, tr, bl, nil, dimension), dimension)
+		c, p, score := l.refine(start, dimension, cells, inverted)
+		if score /= float64(len(cells)); score > bestScore {
+			bestScore, n, at, place = score, dimension, p, c
+		}
+	}
+	if n == 0 || !e.grid.sample(&l.p, &at, n) {
+		return Symbol{}, dst, false
+	}
+	for _, sharpening := range [...]float32{0.5, 1.5, 0} {
+		bits := e.grid.decide(n, sharpening, inverted)
+		if bits == nil || !framed(bits) {
+			continue
+		}
+		if sym, out, ok := e.codewords(dst, bits); ok {
+			sym.Corners = place
+			sym.ModulePx = moduleSize(place, n)
+			return sym, out, true
+		}
+	}
+	return Symbol{}, dst, false
 }
 
 func abs(v int) int { return max(v, -v) }

@@ -221,9 +221,9 @@ func (s *Scanner) attempt(l *layer, scale, x, y float64) {
 		if s.engine.load(&l.bits, inverted) != nil {
 			return
 		}
-		tries, area := 5, 1e9
+		tries, grey, area := 5, 1, 1e9
 		if s.opt.Effort == Thorough {
-			tries = 80
+			tries, grey = 80, 8
 		}
 		done := len(s.symbols)
 		for _, t := range s.triples {
@@ -239,6 +239,13 @@ func (s *Scanner) attempt(l *layer, scale, x, y float64) {
 			sym, out, got := s.engine.read(s.payload, t)
 			if got != noCode {
 				l.framed = true
+			}
+			if got == seen && grey > 0 {
+				grey--
+				var ok bool
+				if sym, out, ok = s.engine.readGrey(s.payload, l, t, inverted); ok {
+					got = reading
+				}
 			}
 			if got != reading {
 				continue

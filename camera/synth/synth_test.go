@@ -6,6 +6,7 @@ import (
 	"errors"
 	"image"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
 	"testing"
@@ -146,6 +147,12 @@ func TestCodesAreThere(t *testing.T) {
 				t.Fatalf("presentation %d: read another code", n)
 			}
 			if p.read.IsZero() {
+				drawn := cam.now.scene(f.Captured, f.Width, f.Height).code
+				for i, c := range sym.Corners {
+					if d := math.Hypot(c.X-drawn[i][0], c.Y-drawn[i][1]); d > 6 {
+						t.Errorf("presentation %d: corner %d read at %.1f, drawn at %.1f", n, i, c, drawn[i])
+					}
+				}
 				p.read = f.Captured
 				cam.Taken(n)
 			}
