@@ -17,6 +17,7 @@ type shot struct {
 	seq           uint64
 	at            time.Time
 	began         time.Time // start of the stream it came with
+	losses        uint64    // before it, see latest.losses
 }
 
 // latest passes frames from the goroutine that reads a device to Next. It
@@ -37,8 +38,9 @@ type latest struct {
 	mu      sync.Mutex
 	newest  *shot
 	have    bool
-	down    bool  // no frames since the loss in stats.Lost
-	pending error // a loss that next has not told yet
+	down    bool   // no frames since the loss in stats.Lost
+	pending error  // a loss that next has not told yet
+	losses  uint64 // calls of lose
 	closed  bool
 	stats   Stats
 }
@@ -64,10 +66,22 @@ func (l *latest) put() {
 	if l.have {
 		l.stats.Dropped++
 	}
-	l.have, l.down = true, false
-	l.stats.Lost = ""
+	l.have = true
+	l.newest.losses = l.losses
+	if !l.newest.packed { // a packed one must be unpacked before it counts as a picture
+		l.up(l.newest)
+	}
 	l.mu.Unlock()
 	l.signal()
+}
+
+// up says that s is a good frame: the camera is back, unless it was lost again
+// since. mu is held.
+func (l *latest) up(s *shot) {
+	if s.losses == l.losses {
+		l.down = false
+		l.stats.Lost = ""
+	}
 }
 
 // count adds to the counters.
@@ -77,8 +91,8 @@ func (l *latest) count(f func(*Stats)) {
 	l.mu.Unlock()
 }
 
-// lose says that no more frames come for now. Only the first call after a put
-// becomes an ErrLost; later ones say better what is wrong. A frame that was
+// lose says that no more frames come for now. Only the first call after a
+// good frame becomes an ErrLost; later ones say better what is wrong. A frame that was
 // not taken is old by now and goes.
 func (l *latest) lose(why error) {
 	l.mu.Lock()
@@ -86,6 +100,7 @@ func (l *latest) lose(why error) {
 		l.pending = fmt.Errorf("%w: %w", ErrLost, why)
 	}
 	l.down = true
+	l.losses++
 	l.stats.Lost = why.Error()
 	if l.have {
 		l.have = false
@@ -157,7 +172,10 @@ func (l *latest) next(ctx context.Context, patience time.Duration) (Frame, error
 			s.luma, s.width, s.height = p.Luma, p.Width, p.Height
 		}
 		l.goodAt = s.at
-		l.count(func(st *Stats) { st.Frames++ })
+		l.mu.Lock()
+		l.stats.Frames++
+		l.up(s)
+		l.mu.Unlock()
 		return Frame{
 			Luma: s.luma, Width: s.width, Height: s.height, Stride: s.width,
 			Seq: s.seq, Captured: s.at,

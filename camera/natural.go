@@ -27,6 +27,9 @@ func natural(a, b string) int {
 	if c := (len(a) - i) - (len(b) - j); c != 0 {
 		return c
 	}
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
 	return strings.Compare(a, b)
 }
 

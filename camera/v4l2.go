@@ -18,7 +18,7 @@ const (
 	// firstRetry to lastRetry: the pause between attempts to find a camera
 	// doubles. A look costs some reads of sysfs.
 	firstRetry = 100 * time.Millisecond
-	lastRetry  = time.Second
+	lastRetry  = 500 * time.Millisecond
 	// loyalty is how long v4l2:auto waits for the camera it had before it
 	// takes another one: a loose plug must not move the gate to a camera that
 	// looks elsewhere.
@@ -161,7 +161,7 @@ func (v *V4L2) run(ctx context.Context, d *device, id identity, err error) {
 			} else {
 				err = explain(path, err)
 			}
-			if frames > 0 && !gone && !errors.Is(err, errStall) {
+			if frames > 0 && !gone && !errors.Is(err, errStall) && !errors.Is(err, errBroken) {
 				// A hiccup of the driver is no loss when the camera comes
 				// back at once: the guard need not see it.
 				v.o.log().Warn("camera opened again", "error", err)
