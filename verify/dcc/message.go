@@ -144,7 +144,11 @@ func (m *Message) Verify(key crypto.PublicKey) (*Proven, error) {
 	if err != nil {
 		return nil, ErrSignature
 	}
-	tbs, err := deterministic.Marshal([]any{"Signature1", m.protected, []byte{}, m.payload}) // RFC 9052 §4.4
+	protected := m.protected
+	if len(protected) == 1 && protected[0] == 0xa0 {
+		protected = []byte{} // RFC 9052 §4.4: no protected header is the empty string, however it was sent
+	}
+	tbs, err := deterministic.Marshal([]any{"Signature1", protected, []byte{}, m.payload}) // RFC 9052 §4.4
 	if err != nil || v.Verify(tbs, m.signature) != nil {
 		return nil, ErrSignature
 	}
