@@ -134,23 +134,20 @@ func framed(bits *gozxing.BitMatrix) bool {
 // fitted to all known modules, for the likely versions, and modules are
 // sampled with more than one sharpening.
 func (e *engine) readGrey(dst []byte, l *layer, t triple, inverted bool) (Symbol, []byte, bool) {
-	point := func(f finder) *detector.FinderPattern {
-		return detector.NewFinderPattern(f.x, f.y, f.module, f.rows)
-	}
-	tl, tr, bl := point(t.topLeft), point(t.topRight), point(t.bottomLeft)
+	tl, tr, bl := t.topLeft, t.topRight, t.bottomLeft
+	anchors := [4]Point{{tl.x, tl.y}, {tr.x, tr.y}, {tr.x + bl.x - tl.x, tr.y + bl.y - tl.y}, {bl.x, bl.y}}
 	first := t.dimension()
 	bestScore, n := 0.0, 0
 	var at perspective
-	var place [4]Point
 	for _, dimension := range [...]int{first, first - 4, first + 4} {
 		if dimension < 21 || dimension > 177 {
 			continue
 		}
-		cells := e.grid.cells((dimension - 17) / 4)
-		start := corners(detector.Detector_createTransform(tl, tr, bl, nil, dimension), dimension)
-		c, p, score := l.refine(start, dimension, cells, inverted)
+		version := (dimension - 17) / 4
+		cells := e.grid.cells(version)
+		p, score := l.refine(anchors, dimension, cells, e.grid.far[version], inverted)
 		if score /= float64(len(cells)); score > bestScore {
-			bestScore, n, at, place = score, dimension, p, c
+			bestScore, n, at = score, dimension, p
 		}
 	}
 	if n == 0 || !e.grid.sample(&l.p, &at, n) {
@@ -162,8 +159,8 @@ func (e *engine) readGrey(dst []byte, l *layer, t triple, inverted bool) (Symbol
 			continue
 		}
 		if sym, out, ok := e.codewords(dst, bits); ok {
-			sym.Corners = place
-			sym.ModulePx = moduleSize(place, n)
+			sym.Corners = at.outline(n)
+			sym.ModulePx = moduleSize(sym.Corners, n)
 			return sym, out, true
 		}
 	}

@@ -5,7 +5,7 @@ import (
 	"github.com/makiuchi-d/gozxing/qrcode/decoder"
 )
 
-// perspective maps module coordinates (0..dimension both ways) to pixels.
+// perspective maps a plane, in modules, to pixels.
 type perspective struct{ a, b, c, d, e, f, g, h float64 }
 
 func (t *perspective) at(u, v float64) (x, y float64) {
@@ -31,9 +31,14 @@ func quad(c [4]Point, n float64) (perspective, bool) {
 	}, true
 }
 
+// anchor is how far, in modules, the middle of a finder lies inside the
+// symbol. Grids are fitted by the three finders' middles and the place where a
+// fourth would be: these stay put when the tilt is misjudged.
+const anchor = 3.5
+
 // cell is a module whose colour every symbol of a version has.
 type cell struct {
-	u, v float64 // its middle
+	u, v float64 // its middle, from the top left finder's middle
 	dark bool
 }
 
@@ -43,6 +48,7 @@ type cell struct {
 // brightness against that of its neighbourhood.
 type grid struct {
 	known  [41][]cell
+	far    [41][]cell // of the alignment patterns in the last quarter
 	values []float32
 	sums   []float32
 }
@@ -54,7 +60,13 @@ func (g *grid) cells(version int) []cell {
 	}
 	n := 17 + 4*version
 	var list []cell
-	add := func(x, y int, dark bool) { list = append(list, cell{float64(x) + 0.5, float64(y) + 0.5, dark}) }
+	add := func(x, y int, dark bool) {
+		c := cell{float64(x) + 0.5 - anchor, float64(y) + 0.5 - anchor, dark}
+		list = append(list, c)
+		if min(x, y) > n/2 {
+			g.far[version] = append(g.far[version], c)
+		}
+	}
 	for y := range 7 {
 		for x := range 7 {
 			dark := max(abs(x-3), abs(y-3)) != 2
@@ -125,16 +137,33 @@ func (l *layer) fit(t *perspective, cells []cell, inverted bool) float64 {
 	return sum
 }
 
-// refine moves the corners until no small move of one of them makes the known
-// modules agree better.
-func (l *layer) refine(c [4]Point, n int, cells []cell, inverted bool) ([4]Point, perspective, float64) {
-	best, ok := quad(c, float64(n))
+// refine moves the four anchors until no small move of one of them makes the
+// known modules agree better. The fourth, which no finder holds, is first
+// looked for in a field of reach modules around: that is the tilt.
+func (l *layer) refine(c [4]Point, n int, cells, far []cell, inverted bool) (perspective, float64) {
+	side := float64(n) - 2*anchor
+	best, ok := quad(c, side)
 	if !ok {
-		return c, best, 0
+		return best, 0
+	}
+	module := moduleSize(c, n-7)
+	const reach, pace = 6, 0.75
+	if len(far) > 0 {
+		start, score := c[2], l.fit(&best, far, inverted)
+		for i := -reach; i <= reach; i++ {
+			for j := -reach; j <= reach; j++ {
+				try := c
+				try[2] = Point{start.X + float64(i)*pace*module, start.Y + float64(j)*pace*module}
+				if t, ok := quad(try, side); ok {
+					if s := l.fit(&t, far, inverted); s > score {
+						c[2], best, score = try[2], t, s
+					}
+				}
+			}
+		}
 	}
 	score := l.fit(&best, cells, inverted)
-	module := moduleSize(c, n)
-	for _, step := range [...]float64{1.2, 0.6, 0.3, 0.15} {
+	for _, step := range [...]float64{0.5, 0.25, 0.12} {
 		for range 3 {
 			moved := false
 			for i := range c {
@@ -142,7 +171,7 @@ func (l *layer) refine(c [4]Point, n int, cells []cell, inverted bool) ([4]Point
 					try := c
 					try[i].X += d.X * step * module
 					try[i].Y += d.Y * step * module
-					t, ok := quad(try, float64(n))
+					t, ok := quad(try, side)
 					if !ok {
 						continue
 					}
@@ -156,7 +185,16 @@ func (l *layer) refine(c [4]Point, n int, cells []cell, inverted bool) ([4]Point
 			}
 		}
 	}
-	return c, best, score
+	return best, score
+}
+
+// outline is where the outer corners of a symbol of n modules lie.
+func (t *perspective) outline(n int) (c [4]Point) {
+	lo, hi := -anchor, float64(n)-anchor
+	for i, p := range [4]Point{{lo, lo}, {hi, lo}, {hi, hi}, {lo, hi}} {
+		c[i].X, c[i].Y = t.at(p.X, p.Y)
+	}
+	return c
 }
 
 // sample takes the brightness of all modules: the mean of five places inside
@@ -171,7 +209,7 @@ func (g *grid) sample(p *plane, t *perspective, n int) bool {
 		for u := range n {
 			sum := 0.0
 			for _, d := range [...][2]float64{{0, 0}, {off, off}, {-off, off}, {off, -off}, {-off, -off}} {
-				x, y := t.at(float64(u)+0.5+d[0], float64(v)+0.5+d[1])
+				x, y := t.at(float64(u)+0.5-anchor+d[0], float64(v)+0.5-anchor+d[1])
 				light, ok := p.light(min(max(x, 0.5), float64(p.w)-1), min(max(y, 0.5), float64(p.h)-1))
 				if !ok {
 					return false
