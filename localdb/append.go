@@ -84,7 +84,11 @@ func (db *DB) serve() {
 func (db *DB) group(batch []*request) {
 	answers := make([]answer, len(batch))
 	err := db.exclusive(context.Background(), "write a row", func(t *txn) error {
-		room := db.room(t.ctx, len(batch))
+		rows := 0
+		for _, r := range batch {
+			rows += len(r.drafts)
+		}
+		room := db.room(t.ctx, rows)
 		for i, r := range batch {
 			if answers[i].err = r.ctx.Err(); answers[i].err != nil {
 				continue

@@ -46,7 +46,7 @@ type noRoom struct {
 	cap bool
 }
 
-// room looks when it is due and says whether n more requests fit; nil is yes.
+// room looks when it is due and says whether n more rows fit; nil is yes.
 func (db *DB) room(ctx context.Context, n int) *noRoom {
 	db.disk.rows += n
 	if db.disk.rows >= lookRows || db.disk.used >= db.o.Cap || db.disk.free < reserve {
