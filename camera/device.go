@@ -58,6 +58,13 @@ func openDevice(path string, o Options) (d *device, err error) {
 	}()
 	unix.CloseOnExec(fd) // a hook program must not keep the camera busy
 	m, ok := choose(all, o)
+	if !ok && len(all) > 0 {
+		// Another camera than the one the settings were made for: a picture
+		// of another size is better than none.
+		if m, ok = choose(all, Options{}); ok {
+			o.log().Warn("the camera does not offer the mode that was asked for", "node", path, "instead", m.String())
+		}
+	}
 	switch {
 	case ok:
 	case len(all) == 0 && current.Format.readable():

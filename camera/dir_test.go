@@ -193,6 +193,22 @@ func TestDirPace(t *testing.T) {
 	}
 }
 
+// The example in the documentation is a good one.
+func TestPresentationsExample(t *testing.T) {
+	f, err := os.Open("../docs/examples/presentations.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	all, err := readPresentations(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (shown{1, true}); len(all) != 5 || all["f3.png"] != want || all["f1.png"] != (shown{}) {
+		t.Errorf("%+v", all)
+	}
+}
+
 func FuzzPresentations(f *testing.F) {
 	f.Add("a.pgm\t1\tyes\nb.pgm\t1\tno\n")
 	f.Add("# c\n\n\t\t\n")
