@@ -167,12 +167,15 @@ func lastBreak(s string) int {
 func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 	k := s.theme.Card(c.name)
 	s.theme.Ground(cv, x, y, w, h, c.name)
-	fw, fh := 0, 0
-	if k.FrameWide > 0 {
-		fw, fh = k.FrameWide, max(k.FrameWide/2, 1)
+	fw, fh := k.FrameWide, k.FrameHigh()
+	if k.Bars {
+		fw, fh = 6, 1+h/24
 	}
 	if h < 12 { // no room for a frame's height
 		fh = 0
+	}
+	if w < 40 {
+		fw = 0
 	}
 	ix, iy, iw, ih := x+fw, y+fh, w-2*fw, h-2*fh
 	lines := s.lines(c, iw-2)
@@ -183,6 +186,13 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 		}
 	}
 	p := s.plan(c.name, iw, ih, must, screenH)
+	if ih >= 26 {
+		// Room enough for both languages and for air, unless the words would
+		// become small for it.
+		if airy := s.plan(c.name, iw, ih-4, len(lines), screenH); airy.score >= 2000 {
+			p = airy
+		}
+	}
 	textRows := ih - p.rows
 	for len(lines) > textRows {
 		i := len(lines) - 1
@@ -207,7 +217,19 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 		top = spare / 2
 	}
 	row := iy + top
-	plate := k.Texture != "" || k.Bars
+	if k.Bars { // one plate for everything, the bars around it
+		wide := 0
+		for _, part := range p.words {
+			bw, _ := s.cells(part)
+			wide = max(wide, bw)
+		}
+		for _, l := range lines {
+			wide = max(wide, look.Width(l.text))
+		}
+		wide = min(wide+6, iw)
+		cv.Fill(ix+(iw-wide)/2, iy, wide, ih, k.Paint)
+	}
+	plate := k.Texture != ""
 	for i, part := range p.words {
 		if i > 0 {
 			row += p.gap
@@ -242,7 +264,7 @@ func (s *style) plateText(cv *look.Canvas, x, y, w int, text string, k look.Card
 	if l.action {
 		p = s.theme.Inverse(k)
 	}
-	if l.action || k.Texture != "" || k.Bars {
+	if l.action || k.Texture != "" {
 		cv.Fill(max(at-1, x), y, min(n+2, w), 1, p)
 	}
 	cv.TextIn(at, y, n, text, p)

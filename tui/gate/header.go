@@ -51,7 +51,7 @@ func (m *model) header(rows int) []string {
 	for i, p := range m.badges() {
 		gap := 0
 		if i > 0 {
-			gap = 3
+			gap = min(3, 2+m.w/100)
 		}
 		if x+gap+look.Width(p.text) > m.w-1 {
 			break

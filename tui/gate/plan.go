@@ -41,6 +41,7 @@ type option struct {
 	parts []look.Bitmap // lines
 	w, h  int           // cells, all lines
 	line  int           // rows of one line
+	bent  int           // how much the shape suffered
 }
 
 // plan finds the largest way to write a verdict's symbol and words in w × h
@@ -74,19 +75,21 @@ func (s *style) best(han, latin []option, h, text, need int, plain string) plan 
 			}
 			p.words = append(p.words, o.parts...)
 			p.rows += o.h
-			p.score += weight * min(o.line, 2*need)
+			p.score += weight*min(o.line, need*3/2+1) - o.bent
 			if o.line >= need {
 				p.score += 1000
 			}
 		}
-		weight := [2]int{4, 3}
-		score(first, weight[0])
-		score(second, weight[1])
+		score(first, 4)
+		score(second, 3)
+		if first != nil && second != nil && second.line > first.line {
+			p.score -= 10 // the chosen language is the large one
+		}
 		p.rows += (len(p.words) - 1) * p.gap
 		if p.rows+text > h && p.rows-(len(p.words)-1)+text <= h {
 			p.rows -= len(p.words) - 1
 			p.gap = 0
-			p.score--
+			p.score -= 10 // words that touch are hard to read
 		}
 		if p.rows+text > h {
 			return
@@ -168,7 +171,7 @@ func (s *style) hanOptions(word, symbol string, w, h int) []option {
 						if bh > o.h || 3*bh < 2*o.line {
 							continue
 						}
-						gap := max(2, o.parts[0].H/8)
+						gap := max(2, min(o.parts[0].H/5, w-b.W-o.parts[0].W))
 						m := b.Beside(o.parts[0], gap)
 						if mw, mh := s.cells(m); mw <= w && mh <= h {
 							out = append(out, option{parts: []look.Bitmap{m}, w: mw, h: mh, line: min(o.line, bh)})
@@ -224,6 +227,9 @@ func (s *style) write(cut look.Cut, split []string, k [2]int, w, h int) (option,
 		b = b.Scale(k[0], k[1])
 		bw, bh := s.cells(b)
 		o.w, o.h, o.line = max(o.w, bw), o.h+bh, bh
+		if s.blocks == look.HalfBlocks && k[0] != k[1] {
+			o.bent = 6
+		}
 		o.parts = append(o.parts, b)
 	}
 	return o, o.w <= w && o.h <= h

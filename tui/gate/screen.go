@@ -74,14 +74,14 @@ func (m *model) body() (x, y, w, h int) {
 	}
 	h = m.h - y - 2
 	x = 0
-	switch showing := m.card != nil; {
+	switch showing := m.card != nil || m.dialog.kind == noDialog && m.free(); {
 	case m.cfg.Views == nil || m.w < 60:
 	case showing && m.w < sideView:
 	case showing:
 		x = m.w * 3 / 10
 	case m.dialog.kind != noDialog && m.w < 100:
 	default:
-		x = m.w * 56 / 100
+		x = m.w * 54 / 100
 	}
 	return x, y, m.w - x, h
 }
@@ -127,7 +127,7 @@ func (m *model) panel(w, h int) []string {
 		m.panelW, m.panelH = x, h
 		m.redraw()
 	}
-	k := cacheKey{w: w, h: h, sh: m.h, coach: m.coach, free: m.stated && !m.state.Policy.Required}
+	k := cacheKey{w: w, h: h, sh: m.h, coach: m.coach, free: m.free()}
 	if c := m.card; c != nil {
 		k.card, k.name, k.mark = c.id, c.name, c.recording
 	}
@@ -141,30 +141,31 @@ func (m *model) panel(w, h int) []string {
 			t := " " + m.say(look.SayFinishFirst) + " "
 			cv.TextIn(w-look.Width(t)-1, h-1, look.Width(t), t, m.theme.Banner)
 		}
+	} else if k.free {
+		m.draw(cv, 0, 0, w, h, m.h, &card{name: verify.NoCheck, reason: verify.NoCheckRequired, why: look.Why(verify.NoCheckRequired)})
 	} else {
-		m.idle(cv, w, h, k.free)
+		m.idle(cv, w, h)
 	}
 	m.cached = cache{k, cv.Lines()}
 	return m.cached.lines
 }
 
-// idle asks for the code, or says that none is asked for, and coaches.
-func (m *model) idle(cv *look.Canvas, w, h int, free bool) {
-	word, symbol := look.SayShowCode, ""
-	if free {
-		word, symbol = look.Word(verify.NoCheck), look.Symbol(verify.NoCheck)
-	}
+// free says that the policy asks for no code here.
+func (m *model) free() bool { return m.stated && !m.state.Policy.Required && m.state.CameraOK }
+
+// idle asks for the code and coaches.
+func (m *model) idle(cv *look.Canvas, w, h int) {
+	word := look.SayShowCode
 	mark, hint := look.Coach(m.coach.Hint)
 	boxed := h >= 8 && w >= 30
 	in := 0
 	if boxed {
 		cv.Frame(0, 0, w, h, m.theme.Lines, m.chars.Lines)
-		in = 2
+		in = 1
 	}
-	iw, ih := w-2*in, h-in
-	words := m.wordsFor(word, symbol, iw, ih-3)
-	rows := words.rows
-	row := in/2 + max(0, (ih-rows-2)/2)
+	iw, ih := w-2*in, h-2*in
+	words, other := m.wordsFor(word, iw, ih-4)
+	row := in + max(0, (ih-words.rows-3)/2)
 	for i, b := range words.words {
 		if i > 0 {
 			row += words.gap
@@ -174,15 +175,13 @@ func (m *model) idle(cv *look.Canvas, w, h int, free bool) {
 		row += bh
 	}
 	if words.text != "" {
-		cv.Centered(in, row, iw, m.say(word), m.theme.Strong)
+		cv.Centered(in, row, iw, words.text, m.theme.Strong)
 		row++
 	}
-	if m.lang == look.Chinese || !m.chars.Han {
-		cv.Centered(in, row+1, iw, word.EN, m.theme.Muted)
-	} else {
-		cv.Centered(in, row+1, iw, word.ZH, m.theme.Muted)
+	if m.chars.Han || other == word.EN {
+		cv.Centered(in, row+1, iw, other, m.theme.Strong)
 	}
-	at := h - 2 - in/2
+	at := h - 2 - in
 	switch {
 	case m.stated && !m.state.CameraOK:
 		t := m.say(look.SayNoPicture)
@@ -195,9 +194,11 @@ func (m *model) idle(cv *look.Canvas, w, h int, free bool) {
 	}
 }
 
-// wordsFor are the idle panel's big words: one language, as large as it fits.
-func (m *model) wordsFor(word look.Phrase, symbol string, w, h int) plan {
-	han := m.hanOptions(word.ZH, symbol, w, h)
+// wordsFor are the idle panel's big words: the large language, or the other
+// where only that one fits. What is left to say stands below as text.
+func (m *model) wordsFor(word look.Phrase, w, h int) (p plan, other string) {
+	const need = 6
+	han := m.hanOptions(word.ZH, "", w, h)
 	for i := range han {
 		han[i].line = min(han[i].line, 12) // larger would shout
 	}
@@ -206,9 +207,14 @@ func (m *model) wordsFor(word look.Phrase, symbol string, w, h int) plan {
 		latin[i].line = min(latin[i].line, 10)
 	}
 	s := m.style
-	need := 6
-	if s.lang == look.English {
-		return s.best(nil, latin, h, 0, need, word.EN)
+	s.lang = look.Chinese // one word: the order is of no account
+	inHan, inLatin := s.best(han, nil, h, 0, need, word.ZH), s.best(nil, latin, h, 0, need, word.EN)
+	switch {
+	case len(inHan.words) > 0 && (m.lang == look.Chinese || len(inLatin.words) == 0):
+		return inHan, word.EN
+	case len(inLatin.words) > 0:
+		return inLatin, word.ZH
 	}
-	return s.best(han, nil, h, 0, need, word.ZH)
+	inHan.text = m.say(word)
+	return inHan, word.EN
 }

@@ -17,6 +17,10 @@ type Card struct {
 	TexturedBy Color  // its ink
 }
 
+// FrameHigh is the frame's thickness in rows: half its width, for a cell is
+// twice as high as wide.
+func (k Card) FrameHigh() int { return (k.FrameWide + 1) / 2 }
+
 // Theme gives paints by role. It is a value: the same arguments give the same
 // theme.
 type Theme struct {
@@ -185,7 +189,7 @@ func (t Theme) Ground(c *Canvas, x, y, w, h int, n verify.Name) {
 	if mark == "" {
 		mark = " "
 	}
-	fw, fh := k.FrameWide, max(k.FrameWide/2, 1)
+	fw, fh := k.FrameWide, k.FrameHigh()
 	for j := y; j < y+h; j++ {
 		for i := x; i < x+w; i++ {
 			if i < x+fw || i >= x+w-fw || j < y+fh || j >= y+h-fh {
@@ -202,6 +206,9 @@ func (t Theme) Inverse(k Card) Paint {
 			return Paint{Bold: true}
 		}
 		return Paint{Ground: Reversed, Bold: true}
+	}
+	if k.Ground == tGrey.in(t.Profile) { // grey on white is hard to read
+		return Paint{Ink: tBlack.in(t.Profile), Ground: k.Ink, Bold: true}
 	}
 	return Paint{Ink: k.Ground, Ground: k.Ink, Bold: true}
 }

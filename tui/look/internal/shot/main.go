@@ -51,7 +51,7 @@ func run(w, h, cell int, narrow, wide, out string) error {
 	}
 	term := vt.NewEmulator(w, h)
 	defer term.Close()
-	if _, err := term.Write(bytes.ReplaceAll(src, []byte("\n"), []byte("\r\n"))); err != nil {
+	if _, err := term.Write(bytes.ReplaceAll(bytes.TrimRight(src, "\n"), []byte("\n"), []byte("\r\n"))); err != nil {
 		return err
 	}
 	pic := image.NewRGBA(image.Rect(0, 0, w*cell, h*2*cell))
