@@ -95,7 +95,9 @@ type Boot struct {
 	Mono  time.Duration
 }
 
-func (b Boot) stamp(at verify.Instant, mono time.Time) record.Stamp {
+// Stamp is the stamp of a row made at the guarded time at, when the monotonic
+// clock read mono.
+func (b Boot) Stamp(at verify.Instant, mono time.Time) record.Stamp {
 	return record.Stamp{
 		WallMS: at.Time.UnixMilli(), Quality: uint8(at.Quality), Boot: b.ID,
 		MonoMS: uint64(max(0, b.Mono+mono.Sub(b.Since)) / time.Millisecond),
@@ -277,7 +279,7 @@ func (g *Gate) mention(e Event) bool {
 
 func (g *Gate) now() (verify.Instant, record.Stamp, time.Time) {
 	at, mono := g.cfg.Clock.read()
-	return at, g.cfg.Boot.stamp(at, mono), mono
+	return at, g.cfg.Boot.Stamp(at, mono), mono
 }
 
 func (g *Gate) policy(at verify.Instant) trust.Policy {
