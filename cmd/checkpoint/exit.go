@@ -86,6 +86,15 @@ const maxLine = 1200
 // become "; ", control characters, bidi controls and bytes that are not UTF-8
 // are shown as escapes. File names come from outside, too.
 func oneLine(s string) string {
+	if strings.Contains(s, "\n") {
+		var parts []string
+		for part := range strings.SplitSeq(s, "\n") {
+			if part = strings.TrimSpace(part); part != "" {
+				parts = append(parts, part)
+			}
+		}
+		s = strings.Join(parts, "; ")
+	}
 	var b strings.Builder
 	for i := 0; i < len(s); {
 		if b.Len() > maxLine {
@@ -96,10 +105,6 @@ func oneLine(s string) string {
 		switch {
 		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, s[i])
-		case r == '\n':
-			if rest := strings.TrimSpace(s[i:]); rest != "" {
-				b.WriteString("; ")
-			}
 		case r != ' ' && !unicode.IsPrint(r):
 			quoted := strconv.QuoteRuneToASCII(r)
 			b.WriteString(quoted[1 : len(quoted)-1])

@@ -66,7 +66,7 @@ func (a *app) oneText(file string) ([]byte, error) {
 	if file == "-" {
 		data, err = io.ReadAll(io.LimitReader(a.in, maxTextLine+2))
 	} else {
-		data, err = readBounded(file, maxTextLine+2)
+		data, err = readBounded(file, trust.MaxBytes)
 	}
 	if err != nil {
 		return nil, faultf("read the text: %w", err)

@@ -51,13 +51,18 @@ func group(c *cobra.Command, args []string) error {
 	return usagef("unknown command %q for %q: there are %s", args[0], c.CommandPath(), strings.Join(names, ", "))
 }
 
-// nearest is the name at the least edit distance from word, "" when none is
-// near enough to be a typo.
+// nearest is the name at the least edit distance from word, else one that begins
+// with it; "" when none is near enough to be a typo.
 func nearest(word string, names []string) string {
-	best, bestDistance := "", len(word)/3+2
+	best, bestDistance := "", min(len(word), len(word)/3+2)
 	for _, name := range names {
 		if d := distance(word, name); d < bestDistance {
 			best, bestDistance = name, d
+		}
+	}
+	for _, name := range names {
+		if best == "" && len(word) > 2 && strings.HasPrefix(name, word) {
+			best = name
 		}
 	}
 	return best
