@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -34,13 +33,12 @@ type station struct {
 	pictures []gate.Pictures
 	texts    []gate.Texts
 	replay   bool
-	light    gate.SelfTest
 	closers  []func() error
 }
 
-// openStation opens the file and what is in it; sources follow with open.
+// openStation opens log, file and clock; trust and sources follow.
 func (a *app) openStation(ctx context.Context, cfg config) (_ *station, err error) {
-	s := &station{cfg: cfg, boot: thisBoot()}
+	s := &station{cfg: cfg, boot: thisBoot(), trust: gate.Trust{Checker: verify.New(nil)}}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -50,55 +48,27 @@ func (a *app) openStation(ctx context.Context, cfg config) (_ *station, err erro
 	if err != nil {
 		return nil, err
 	}
-	s.log = log
-	s.closers = append(s.closers, file.Close)
-
-	wall := a.machineClock()
-	if err := os.MkdirAll(filepath.Dir(cfg.DB), 0o750); err != nil {
-		return nil, faultf("make the folder of the database: %w", err)
+	s.log, s.closers = log, append(s.closers, file.Close)
+	if s.db, err = a.openDB(ctx, cfg, true); err != nil {
+		return nil, err
 	}
-	s.db, err = localdb.Open(ctx, cfg.DB, localdb.Options{
-		Now: func() record.Stamp {
-			if s.clock != nil {
-				return stamps(s.clock, s.boot)()
-			}
-			at, q := wall.Now()
-			return s.boot.Stamp(verify.Instant{Time: at, Quality: q}, time.Now())
-		},
-		HardwareID: hardwareID(), Cap: int64(cfg.CapMB) << 20, Retention: time.Duration(cfg.RetentionDays) * 24 * time.Hour,
-	})
-	if err != nil {
-		return nil, faultf("%w", err)
-	}
-	s.closers = append(s.closers, func() error {
-		return s.db.Close(context.Background(), stamps(s.clock, s.boot)())
-	})
-	known := s.db.Clock()
-	s.clock = gate.NewClock(wall, gate.Floor{
-		Anchor: fromMS(known.AnchorMS), Floor: fromMS(known.FloorMS), Run: time.Duration(known.RanMS) * time.Millisecond,
-	}, builtAt())
-	return s, s.loadTrust(ctx)
+	s.closers = append(s.closers, func() error { return s.db.Close(context.Background(), s.stamp()) })
+	s.clock = a.guardedClock(s.db, builtAt())
+	return s, nil
 }
+
+func (s *station) stamp() record.Stamp { return stampAt(s.boot, s.clock.At()) }
 
 // loadTrust takes what is installed. A gate without trust runs, and says so.
 func (s *station) loadTrust(ctx context.Context) error {
-	installed, err := s.db.Trust(ctx)
-	if err != nil {
-		return faultf("%w", err)
-	}
-	s.trust = gate.Trust{Checker: verify.New(nil)}
-	if len(installed) == 0 {
+	now, err := installedTrust(ctx, s.db, s.cfg)
+	if errors.Is(err, errNoTrust) {
 		return nil
 	}
-	key := s.cfg.trustKey()
-	if key == nil {
-		return usagef("trust is installed but trust_key is not configured: set it to the key of its signer")
-	}
-	snapshot, err := trust.ParseSigned(installed[0].Bytes, key)
 	if err != nil {
-		return faultf("installed trust, version %d: %w", installed[0].Version, err)
+		return err
 	}
-	return s.trustIn(ctx, snapshot)
+	return s.trustIn(ctx, now.Snapshot)
 }
 
 // trustIn makes a snapshot that was checked the one that holds.
@@ -107,7 +77,7 @@ func (s *station) trustIn(ctx context.Context, snapshot *trust.Snapshot) error {
 	for _, skipped := range snapshot.Skipped {
 		s.log.Warn("a key was left out", "list", skipped.List, "index", skipped.Index, "why", skipped.Why)
 	}
-	if err := s.db.RaiseAnchor(ctx, stamps(s.clock, s.boot)(), snapshot.Issued.UnixMilli()); err != nil {
+	if err := s.db.RaiseAnchor(ctx, s.stamp(), snapshot.Issued.UnixMilli()); err != nil {
 		return faultf("%w", err)
 	}
 	s.clock.Anchored(snapshot.Issued)
@@ -164,11 +134,15 @@ func (s *station) openTexts(from source, stdin io.Reader) error {
 	var err error
 	switch from.kind {
 	case "evdev":
-		src, err = wedge.OpenEvdev(from.path)
+		src, err = wedge.OpenEvdev(from.path, time.Now)
 	case "serial":
-		src, err = wedge.OpenSerial(from.path, from.baud)
+		src, err = wedge.OpenSerial(from.path, from.baud, time.Now)
 	default:
-		src, err = openStdin(stdin)
+		f, ok := stdin.(*os.File)
+		if !ok {
+			return faultf("source stdin: standard input is not a file")
+		}
+		src, err = wedge.OpenLines(f, time.Now)
 	}
 	if err != nil {
 		return faultf("%w", err)
@@ -176,14 +150,6 @@ func (s *station) openTexts(from source, stdin io.Reader) error {
 	s.closers = append(s.closers, src.Close)
 	s.texts = append(s.texts, src)
 	return nil
-}
-
-func openStdin(stdin io.Reader) (*wedge.Source, error) {
-	f, ok := stdin.(*os.File)
-	if !ok {
-		return nil, errors.New("source stdin: standard input is not a file")
-	}
-	return wedge.Lines(f)
 }
 
 // config is the gate's own configuration, as far as the station knows it.
@@ -211,7 +177,7 @@ func (s *station) selfTests() []gate.SelfTest {
 		keys = gate.SelfTest{Name: "keys", OK: age <= limit, Detail: fmt.Sprintf("version %d, %s old", snap.Version, age.Round(time.Minute))}
 	}
 	tests = append(tests, keys)
-	if st, err := s.db.Status(stamps(s.clock, s.boot)()); err == nil {
+	if st, err := s.db.Status(s.stamp()); err == nil {
 		tests = append(tests,
 			gate.SelfTest{Name: "disk", OK: !st.Warn, Detail: fmt.Sprintf("%d %% of its room used", int(st.Share*100))},
 			gate.SelfTest{Name: "queue", OK: true, Detail: fmt.Sprintf("%d rows", st.Waiting)})
@@ -229,6 +195,19 @@ func (s *station) Close() {
 	s.closers = nil
 }
 
+// clockWords says where the time comes from.
+func clockWords(q verify.Quality) string {
+	switch q {
+	case verify.ClockSynced:
+		return "kept by the network"
+	case verify.ClockRTC:
+		return "from the clock chip"
+	case verify.ClockEstimated:
+		return "estimated: it is not earlier than this"
+	}
+	return "nobody vouches for it"
+}
+
 // builtAt is the date of the commit that the program was built from: it is
 // surely not earlier than that.
 func builtAt() time.Time {
@@ -244,11 +223,4 @@ func builtAt() time.Time {
 		}
 	}
 	return time.Time{}
-}
-
-func fromMS(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }
