@@ -49,13 +49,17 @@ type Claims struct {
 	From, Until time.Time // recovery: df, du (days)
 }
 
-const maxString = 256 // bytes read of any text
+const (
+	maxString = 256            // bytes read of any text
+	lightLife = 48 * time.Hour // a light certificate without an end holds so long, as Switzerland published it in 2021
+)
 
 type wire struct {
 	Issuer  cbor.RawMessage          `cbor:"1,keyasint"`
 	Expires cbor.RawMessage          `cbor:"4,keyasint"`
 	Issued  cbor.RawMessage          `cbor:"6,keyasint"`
 	Health  map[int64]map[string]any `cbor:"-260,keyasint"`
+	Light   map[int64]map[string]any `cbor:"-250,keyasint"` // the Swiss light certificate's
 }
 
 // Claims reads the content. The errors are ErrCBOR and ErrSchema. A light
@@ -68,7 +72,11 @@ func (p *Proven) Claims(light bool) (*Claims, error) {
 	if lenient.Unmarshal(p.payload, &w) != nil {
 		return nil, fmt.Errorf("%w: a wrong type or a key that stands twice", ErrSchema)
 	}
-	doc, ok := w.Health[1]
+	health := w.Health
+	if light {
+		health = w.Light
+	}
+	doc, ok := health[1]
 	if !ok {
 		return nil, fmt.Errorf("%w: no health certificate in it", ErrSchema)
 	}
@@ -79,6 +87,12 @@ func (p *Proven) Claims(light bool) (*Claims, error) {
 	}
 	if c.Expires, err = numericDate(w.Expires); err != nil || c.Expires.IsZero() && !light {
 		return nil, fmt.Errorf("%w: exp", ErrSchema)
+	}
+	if light && c.Expires.IsZero() {
+		if c.Issued.IsZero() {
+			return nil, fmt.Errorf("%w: neither iat nor exp", ErrSchema)
+		}
+		c.Expires = c.Issued.Add(lightLife)
 	}
 	if len(w.Issuer) > 0 {
 		var iss any
