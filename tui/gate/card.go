@@ -194,6 +194,9 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 		}
 	}
 	textRows := ih - p.rows
+	if n := len(lines); n > must && n >= textRows && p.text == "" {
+		lines = noSmall(lines, max(must, textRows-1)) // air is worth more
+	}
 	for len(lines) > textRows {
 		i := len(lines) - 1
 		for i > 0 && !lines[i].small {
@@ -246,13 +249,23 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 		s.plateText(cv, ix, row, iw, p.text, k, line{})
 		row++
 	}
-	if len(p.words) > 0 && spare-top > 1 {
-		row += min((spare-top)/2, 2)
+	if len(p.words) > 0 && spare-top > 0 {
+		row += min((spare-top+1)/2, 2)
 	}
 	for _, l := range lines {
 		s.plateText(cv, ix, row, iw, l.text, k, l)
 		row++
 	}
+}
+
+// noSmall drops small lines from the end until n are left.
+func noSmall(lines []line, n int) []line {
+	for i := len(lines) - 1; i >= 0 && len(lines) > n; i-- {
+		if lines[i].small {
+			lines = append(lines[:i], lines[i+1:]...)
+		}
+	}
+	return lines
 }
 
 // plateText is a centred line on a card; the action stands on a plate of the

@@ -50,8 +50,16 @@ type option struct {
 func (s *style) plan(n verify.Name, w, h, text, screenH int) plan {
 	word := look.Word(n)
 	need := (screenH + 3) / 4
-	return s.best(s.hanOptions(word.ZH, look.Symbol(n), w, h), s.latinOptions(word.EN, w, h), h, text, need,
-		s.chars.Symbol(n)+" "+s.wordText(word))
+	plain := s.chars.Symbol(n) + " " + s.wordText(word)
+	han, latin := s.hanOptions(word.ZH, w, h), s.latinOptions(word.EN, w, h)
+	// The symbol stands beside one of the words, rather the Chinese one.
+	p := s.best(s.withSymbol(han, look.Symbol(n), w, h), latin, h, text, need, plain)
+	if p.score < 2000 {
+		if q := s.best(han, s.withSymbol(latin, look.Symbol(n), w, h), h, text, need, plain); q.score > p.score {
+			p = q
+		}
+	}
+	return p
 }
 
 func (s *style) wordText(w look.Phrase) string {
@@ -137,8 +145,8 @@ func (s *style) scales(narrow bool) [][2]int {
 	return out
 }
 
-// hanOptions are the ways to write a Chinese word with the symbol beside it.
-func (s *style) hanOptions(word, symbol string, w, h int) []option {
+// hanOptions are the ways to write a Chinese word, on one line or two.
+func (s *style) hanOptions(word string, w, h int) []option {
 	var out []option
 	splits := [][]string{{word}}
 	if r := []rune(word); len(r) >= 4 {
@@ -147,41 +155,56 @@ func (s *style) hanOptions(word, symbol string, w, h int) []option {
 	for _, cut := range s.glyphs.Han {
 		for _, k := range s.scales(false) {
 			for _, split := range splits {
-				o, ok := s.write(cut, split, k, w, h)
-				if !ok {
-					continue
-				}
-				if symbol == "" {
+				if o, ok := s.write(cut, split, k, w, h); ok {
 					out = append(out, o)
-					continue
-				}
-				if len(split) > 1 {
-					if m, ok := s.stack(o); ok {
-						o = m
-					}
-				}
-				for _, sc := range s.glyphs.Symbols {
-					for _, sk := range s.scales(false) {
-						b, ok := sc.Write(symbol)
-						if !ok {
-							continue
-						}
-						b = b.Scale(sk[0], sk[1])
-						_, bh := s.cells(b)
-						if bh > o.h || 3*bh < 2*o.line {
-							continue
-						}
-						gap := max(2, min(o.parts[0].H/5, w-b.W-o.parts[0].W))
-						m := b.Beside(o.parts[0], gap)
-						if mw, mh := s.cells(m); mw <= w && mh <= h {
-							out = append(out, option{parts: []look.Bitmap{m}, w: mw, h: mh, line: min(o.line, bh)})
-						}
-					}
 				}
 			}
 		}
 	}
 	return out
+}
+
+// withSymbol are the same ways with a symbol on the left, at least two thirds
+// as high as a line.
+func (s *style) withSymbol(options []option, symbol string, w, h int) []option {
+	var out []option
+	for _, o := range options {
+		if len(o.parts) > 1 {
+			var ok bool
+			if o, ok = s.stack(o); !ok {
+				continue
+			}
+		}
+		for _, cut := range s.glyphs.Symbols {
+			for _, k := range s.scales(false) {
+				b, ok := cut.Write(symbol)
+				if !ok {
+					continue
+				}
+				b = b.Scale(k[0], k[1])
+				if _, bh := s.cells(b); bh > o.h || 3*bh < 2*o.line {
+					continue
+				}
+				gap := max(2, min(o.parts[0].H/5, w-b.W-o.parts[0].W))
+				m := b.Beside(o.parts[0], gap)
+				mw, mh := s.cells(m)
+				if mw > w || mh > h {
+					continue
+				}
+				_, bh := s.cells(b)
+				out = append(out, option{parts: []look.Bitmap{m}, w: mw, h: mh, line: min(o.line, bh), bent: o.bent + edge(mw, w)})
+			}
+		}
+	}
+	return out
+}
+
+// edge is what it costs a word to touch both sides.
+func edge(word, w int) int {
+	if word > w-4 && w > 80 {
+		return 12
+	}
+	return 0
 }
 
 // stack makes two lines one bitmap.
@@ -230,6 +253,7 @@ func (s *style) write(cut look.Cut, split []string, k [2]int, w, h int) (option,
 		if s.blocks == look.HalfBlocks && k[0] != k[1] {
 			o.bent = 6
 		}
+		o.bent += edge(bw, w) / len(split)
 		o.parts = append(o.parts, b)
 	}
 	return o, o.w <= w && o.h <= h

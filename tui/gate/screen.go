@@ -198,7 +198,7 @@ func (m *model) idle(cv *look.Canvas, w, h int) {
 // where only that one fits. What is left to say stands below as text.
 func (m *model) wordsFor(word look.Phrase, w, h int) (p plan, other string) {
 	const need = 6
-	han := m.hanOptions(word.ZH, "", w, h)
+	han := m.hanOptions(word.ZH, w, h)
 	for i := range han {
 		han[i].line = min(han[i].line, 12) // larger would shout
 	}
