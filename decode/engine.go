@@ -85,7 +85,7 @@ func (e *engine) read(dst []byte, t triple) (Symbol, []byte, outcome) {
 			transform := detector.Detector_createTransform(tl, tr, bl, align, dimension)
 			bits, err := detector.Detector_sampleGrid(e.matrix, transform, dimension)
 			if err == nil {
-				if !framed(bits) {
+				if !framed(bits, 25) {
 					// Chance patterns of noise and texture: not worth more.
 					if align == nil {
 						return Symbol{}, dst, got
@@ -108,8 +108,8 @@ func (e *engine) read(dst []byte, t triple) (Symbol, []byte, outcome) {
 }
 
 // framed reports whether a sampled grid has the three finder patterns with
-// their separators (8×8 modules each), give or take a quarter of them.
-func framed(bits *gozxing.BitMatrix) bool {
+// their separators (8×8 modules each), all but the given share.
+func framed(bits *gozxing.BitMatrix, percent int) bool {
 	d := bits.GetHeight()
 	wrong := 0
 	for y := range 8 {
@@ -127,7 +127,7 @@ func framed(bits *gozxing.BitMatrix) bool {
 			}
 		}
 	}
-	return wrong <= 3*8*8/4
+	return wrong <= 3*8*8*percent/100
 }
 
 // readGrey tries again from the grey picture: the perspective of the triple is
@@ -155,7 +155,7 @@ func (e *engine) readGrey(dst []byte, l *layer, t triple, inverted bool) (Symbol
 	}
 	for _, sharpening := range [...]float32{0.5, 1.5, 0} {
 		bits := e.grid.decide(n, sharpening, inverted)
-		if bits == nil || !framed(bits) {
+		if bits == nil || !framed(bits, 12) {
 			continue
 		}
 		if sym, out, ok := e.codewords(dst, bits); ok {
@@ -227,7 +227,17 @@ func (e *engine) correct(dst []byte, parser *decoder.BitMatrixParser) (Symbol, [
 		for _, c := range b.GetCodewords() {
 			ints = append(ints, int(c))
 		}
-		if err := e.rs.Decode(ints, len(ints)-b.GetNumDataCodewords()); err != nil {
+		check := len(ints) - b.GetNumDataCodewords()
+		if err := e.rs.Decode(ints, check); err != nil {
+			return none, dst, false
+		}
+		wrong := 0
+		for i, c := range b.GetCodewords() {
+			if ints[i] != int(c) {
+				wrong++
+			}
+		}
+		if 2*wrong > check-spare(version.GetVersionNumber(), format.GetErrorCorrectionLevel()) {
 			return none, dst, false
 		}
 		for _, c := range ints[:b.GetNumDataCodewords()] {
@@ -243,6 +253,21 @@ func (e *engine) correct(dst []byte, parser *decoder.BitMatrixParser) (Symbol, [
 	sym.Part = part
 	sym.Payload = out[before:len(out):len(out)]
 	return sym, out, true
+}
+
+// spare is the number of check codewords that must not be used up in
+// correcting, lest a grid of nonsense becomes a message (ISO/IEC 18004 §7.5.1,
+// table 9, misdecode protection).
+func spare(version int, l decoder.ErrorCorrectionLevel) int {
+	switch {
+	case version == 1 && l == decoder.ErrorCorrectionLevel_L:
+		return 3
+	case version == 1 && l == decoder.ErrorCorrectionLevel_M, version == 2 && l == decoder.ErrorCorrectionLevel_L:
+		return 2
+	case version == 1, version == 3 && l == decoder.ErrorCorrectionLevel_L:
+		return 1
+	}
+	return 0
 }
 
 func level(l decoder.ErrorCorrectionLevel) Level {
