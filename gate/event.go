@@ -188,6 +188,7 @@ type State struct {
 	CameraOK bool
 	CameraIs string // what is wrong, "" when OK
 	FPS      float64
+	Frames   uint64 // looked at since the start
 
 	Online       bool
 	Enrolled     bool // false: a gate alone, no upstream configured

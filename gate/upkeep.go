@@ -158,7 +158,7 @@ func (g *Gate) beat() {
 	if len(g.lost) > 0 {
 		s.CameraIs = "lost"
 	}
-	s.FPS = g.frameAt(mono)
+	s.FPS, s.Frames = g.frameAt(mono), g.ended.Frames
 	s.Rungs = g.rungs(at)
 	g.mention(g.state)
 }

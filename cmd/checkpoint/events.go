@@ -101,6 +101,7 @@ type stateLine struct {
 	head
 	Camera     string   `json:"camera"`
 	FPS        float64  `json:"fps"`
+	Frames     uint64   `json:"frames"`
 	Uplink     string   `json:"uplink"`
 	Waiting    uint64   `json:"waiting"`
 	Trust      any      `json:"trust"` // "none", or seconds
@@ -172,7 +173,7 @@ func (w *eventWriter) write(e gate.Event) error {
 
 func (w *eventWriter) writeState(e gate.State) error {
 	l := stateLine{
-		head: head{"state", utc(e.At)}, Camera: "ok", FPS: float64(int(e.FPS*10)) / 10, Uplink: "alone", Waiting: e.Waiting,
+		head: head{"state", utc(e.At)}, Camera: "ok", FPS: float64(int(e.FPS*10)) / 10, Frames: e.Frames, Uplink: "alone", Waiting: e.Waiting,
 		Trust: "none", Time: e.Quality.String(), Rungs: []string{}, DiskDays: e.DiskDays, Unrecorded: e.Unrecorded,
 	}
 	if !e.CameraOK {
@@ -199,7 +200,7 @@ func (w *eventWriter) writeState(e gate.State) error {
 
 func (w *eventWriter) differs(l stateLine) bool {
 	old := w.state
-	if old.Camera != l.Camera || old.Uplink != l.Uplink || old.Time != l.Time || old.Unrecorded != l.Unrecorded || len(old.Rungs) != len(l.Rungs) {
+	if (old.Frames == 0) != (l.Frames == 0) || old.Camera != l.Camera || old.Uplink != l.Uplink || old.Time != l.Time || old.Unrecorded != l.Unrecorded || len(old.Rungs) != len(l.Rungs) {
 		return true
 	}
 	for i := range l.Rungs {
