@@ -50,7 +50,7 @@ func ParseSigned(data []byte, pinned ed25519.PublicKey) (*Snapshot, error) {
 	if len(pinned) != ed25519.PublicKeySize {
 		return nil, fmt.Errorf("%w: no key is pinned", ErrSignature)
 	}
-	head, body, ok := bytes.Cut(data[:], []byte("\n"))
+	head, body, ok := bytes.Cut(data, []byte("\n"))
 	if !ok || !IsSigned(data) || len(head) > 256 {
 		return nil, fmt.Errorf("%w: not the signed form", ErrFormat)
 	}

@@ -84,7 +84,7 @@ func (v *Verifier) dcc(j *judgement, text []byte, at Instant, policy trust.Polic
 		hash := msg.SignatureHash(signer.Key)
 		j.ID = hex.EncodeToString(hash[:])
 	}
-	j.Person = Person{Name: strings.TrimSpace(first(c.Surname, c.SurnameT) + " " + first(c.Given, c.GivenT))}
+	j.Person = Person{Name: strings.TrimSpace(first(c.Surname, c.SurnameT) + " " + first(c.Given, c.GivenT)), Born: c.Birth}
 	j.Subject = foreignSubject(j.Format, c)
 
 	if !may(signer.Usage, c.Kind) {

@@ -5,7 +5,10 @@ import (
 	"crypto/ecdsa"
 	"crypto/sha256"
 	"encoding/hex"
+	"math/rand/v2"
+	"reflect"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -372,7 +375,7 @@ func TestVerdictCarriesWhatWasProven(t *testing.T) {
 	c.Holder = nil
 	got := nativeTrust(t).Check([]byte(issue(t, c).Text()+"\r\n"), synced(noon))
 	expect(t, got, checkID(verify.Pass, verify.IDPaper))
-	if got.Issuer != "CN-420100" || got.ID != hex.EncodeToString(c.CTI[:]) || got.ValidUntil.Unix() != c.Expires || got.TrustVersion != 3 ||
+	if got.Issuer != "CN-420100" || got.ID != hex.EncodeToString(c.CTI[:]) || got.ValidUntil.Unix() != c.Expires || got.Issued.Unix() != c.Issued || got.TrustVersion != 3 ||
 		(got.Person != verify.Person{Name: "张*三", Document: "123X", DocType: 1}) {
 		t.Errorf("read %+v", got)
 	}
@@ -518,4 +521,56 @@ func FuzzSigned(f *testing.F) {
 			t.Errorf("%v/%v, subject of %d bytes", got.Name, got.Reason, len(got.Subject))
 		}
 	})
+}
+
+// Random damage to texts is refused and never a fault of this program.
+func TestRandomDamage(t *testing.T) {
+	dcc := testKey(t, "dcc")
+	v := nativeTrust(t, func(s *trust.Snapshot) {
+		s.DCCKeys = trust.DCCKeys{Issued: s.Issued, Keys: []trust.DCCKey{{KID: dccKID, SPKI: spki(t, &dcc.PublicKey)}}}
+	})
+	const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, good := range [][]byte{show(t, green(t), 0), []byte(issue(t, red(t)).Text()), hc1(message(t, dcc, dccPayload(t)))} {
+		for range 1500 {
+			b := bytes.Clone(good)
+			switch r.IntN(4) {
+			case 0:
+				b = b[:r.IntN(len(b))]
+			case 1:
+				at := r.IntN(len(b))
+				b = slices.Insert(b, at, alphabet[r.IntN(45)])
+			case 2:
+				at := r.IntN(len(b) - 8)
+				b = slices.Delete(b, at, at+1+r.IntN(8))
+			default:
+				for range 1 + r.IntN(4) {
+					b[5+r.IntN(len(b)-5)] = alphabet[r.IntN(45)]
+				}
+			}
+			if bytes.Equal(b, good) {
+				continue
+			}
+			got := v.Check(b, synced(noon))
+			sound(t, got)
+			if got.Admit() || got.Name == verify.CheckID || got.Name == verify.Red || got.Reason == verify.Internal {
+				t.Fatalf("%v/%v for %q", got.Name, got.Reason, b)
+			}
+		}
+	}
+}
+
+func TestManyAtOnce(t *testing.T) {
+	v := nativeTrust(t)
+	code := show(t, green(t), 0)
+	want := v.Check(code, synced(noon))
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			if got := v.At("mall").Check(code, synced(noon)); !reflect.DeepEqual(got, want) {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -33,7 +33,8 @@ const (
 type Person struct {
 	Name     string // masked by the issuer; unsanitised
 	Document string // last characters of the document
-	DocType  uint8  // healthcode.md, hc key 6; 0 unknown
+	DocType  uint8  // docs/formats.md, document type; 0 unknown
+	Born     string // foreign: birth date as written, may be partial; unsanitised
 }
 
 // Verdict is the answer to one text at one instant. The zero Verdict is a
@@ -51,10 +52,14 @@ type Verdict struct {
 	Issuer     string    // from the trust list or the proven content; unsanitised
 	IssuedAt   time.Time // native: the issuer's iat, proven; what a clock without a line may go by
 	ValidUntil time.Time // zero when unknown
-	Person     Person    // only proven content
+	Person     Person    // only proven content, and only with CheckID
 
 	Subject []byte // what is sealed: 32 bytes native, at most 160 foreign; nil unless proven
 	ID      string // what replay looks at (cti, certificate id); in memory only; "" when none
+
+	// Issued is when a native code was signed, zero until its signature holds and
+	// for foreign ones, whose times say nothing about the time here.
+	Issued time.Time
 
 	TrustVersion uint64
 	Checks       []Check

@@ -3,7 +3,8 @@ package verify
 import (
 	"bytes"
 	"crypto/ecdsa"
-	"fmt"
+	"slices"
+	"strconv"
 	"time"
 
 	"checkpoint/trust"
@@ -113,16 +114,15 @@ func (v *Verifier) fresh(j *judgement, at Instant, p trust.Policy, lists ...stri
 	if v.trust == nil {
 		return j.refuse(stepTrust, Device, KeysStale, "no trust is installed"), false
 	}
-	var oldest trust.Age
+	var oldest time.Duration
+	detail := "version " + strconv.FormatUint(v.version, 10)
 	for _, a := range v.trust.Ages(at.Time) {
-		for _, l := range lists {
-			if a.List == l && a.Age >= oldest.Age {
-				oldest = a
-			}
+		if slices.Contains(lists, a.List) {
+			detail += ", " + a.List + " " + roughly(a.Age) + " old"
+			oldest = max(oldest, a.Age)
 		}
 	}
-	detail := fmt.Sprintf("version %d, oldest list %s is %s old", v.version, oldest.List, roughly(oldest.Age))
-	if oldest.Age > p.Limit() {
+	if oldest > p.Limit() {
 		return j.refuse(stepTrust, Device, KeysStale, detail), false
 	}
 	j.pass(stepTrust, detail)
@@ -136,13 +136,14 @@ func (v *Verifier) stale(at Instant, p trust.Policy) bool {
 }
 
 func roughly(d time.Duration) string {
+	n, unit := d/time.Second, " s"
 	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d/time.Second))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", int(d/time.Minute))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d/time.Hour))
+	case d >= 48*time.Hour:
+		n, unit = d/(24*time.Hour), " days"
+	case d >= time.Hour:
+		n, unit = d/time.Hour, " h"
+	case d >= time.Minute:
+		n, unit = d/time.Minute, " min"
 	}
-	return fmt.Sprintf("%d days", int(d/(24*time.Hour)))
+	return strconv.FormatInt(int64(n), 10) + unit
 }

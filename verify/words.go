@@ -48,8 +48,7 @@ func (n Name) Admits() bool { return n == Pass || n == PassGold || n == NoCheck 
 // Reason is the stable number of why; String gives its word.
 type Reason uint8
 
-// The reasons (healthcode.md, "Reason words"); the table of reason × verdict
-// stands in docs/formats.md.
+// The reasons; the table of reason × verdict stands in docs/formats.md.
 const (
 	NoReason Reason = 0
 	OK       Reason = 1

@@ -54,10 +54,9 @@ func Parse(raw []byte) (*Message, error) {
 		}
 	}
 	m := new(Message)
-	for i, into := range map[int]*[]byte{0: &m.protected, 2: &m.payload, 3: &m.signature} {
-		if lenient.Unmarshal(parts[i], into) != nil {
-			return nil, fmt.Errorf("%w: element %d", ErrCOSE, i)
-		}
+	if lenient.Unmarshal(parts[0], &m.protected) != nil || lenient.Unmarshal(parts[2], &m.payload) != nil ||
+		lenient.Unmarshal(parts[3], &m.signature) != nil {
+		return nil, fmt.Errorf("%w: a byte string cannot be read", ErrCOSE)
 	}
 	if len(m.payload) == 0 || len(m.signature) == 0 {
 		return nil, fmt.Errorf("%w: no payload or no signature", ErrCOSE)
