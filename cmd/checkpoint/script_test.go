@@ -209,7 +209,7 @@ const (
 	quiet  = 4 // modules
 )
 
-func drawCode(t interface{ Fatalf(string, ...any) }, text []byte) *image.Gray {
+func symbolImage(t interface{ Fatalf(string, ...any) }, text []byte) *image.Gray {
 	m, err := decode.Encode(text, decode.LevelM)
 	if err != nil {
 		t.Fatalf("draw: %v", err)
@@ -235,11 +235,11 @@ func encoded(t interface{ Fatalf(string, ...any) }, img image.Image) []byte {
 }
 
 func picture(t interface{ Fatalf(string, ...any) }, text []byte) []byte {
-	return encoded(t, drawCode(t, text))
+	return encoded(t, symbolImage(t, text))
 }
 
 func sideBySide(t interface{ Fatalf(string, ...any) }, one, two string) []byte {
-	a, b := drawCode(t, []byte(one)), drawCode(t, []byte(two))
+	a, b := symbolImage(t, []byte(one)), symbolImage(t, []byte(two))
 	all := image.NewGray(image.Rect(0, 0, a.Rect.Dx()+b.Rect.Dx(), max(a.Rect.Dy(), b.Rect.Dy())))
 	for i := range all.Pix {
 		all.Pix[i] = 255
