@@ -58,6 +58,9 @@ func (k DCCKey) Read() (DCCSigner, error) {
 			return s, err
 		}
 	default:
+		if k.Country != "" && (len(k.Country) != 2 || !region(k.Country)) {
+			return s, errors.New("country is not two capital letters")
+		}
 		for _, u := range k.Usage {
 			switch u {
 			case "v":
@@ -189,8 +192,11 @@ func country(subject cryptobyte.String) string {
 			if !set.ReadASN1(&pair, cbasn1.SEQUENCE) || !pair.ReadASN1ObjectIdentifier(&id) || !pair.ReadAnyASN1(&value, &tag) {
 				return ""
 			}
-			if id.Equal(oidCountry) && len(value) == 2 {
-				return strings.ToUpper(string(value))
+			if id.Equal(oidCountry) {
+				if c := strings.ToUpper(string(value)); len(c) == 2 && region(c) {
+					return c
+				}
+				return ""
 			}
 		}
 	}

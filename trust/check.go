@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -287,8 +288,13 @@ func utc(name string, t time.Time) error {
 }
 
 func text(name, s string, max int) error {
-	if s == "" || !utf8.ValidString(s) || utf8.RuneCountInString(s) > max {
+	if s == "" || utf8.RuneCountInString(s) > max {
 		return fmt.Errorf("%s must have 1 to %d characters", name, max)
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) || r == utf8.RuneError { // no line ends, no turning of the writing direction
+			return fmt.Errorf("%s holds a character that cannot be shown", name)
+		}
 	}
 	return nil
 }

@@ -32,9 +32,13 @@ func Parse(data []byte) (*Snapshot, error) {
 
 // Marshal is the JSON form of s: two-space indent, keys in the order of the
 // structs, a newline at the end. The same snapshot gives the same bytes. It
-// refuses what Parse would.
+// refuses what Parse would; an empty Form is filled in.
 func Marshal(s *Snapshot) ([]byte, error) {
-	body, err := json.MarshalIndent(s, "", "  ")
+	filled := *s
+	if filled.Form == "" {
+		filled.Form = Form
+	}
+	body, err := json.MarshalIndent(filled, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}

@@ -199,6 +199,8 @@ func TestRefused(t *testing.T) {
 		"another algorithm":       {sub(`"ES256"`, `"EdDSA"`), "EdDSA"},
 		"kid of another key":      {sub(`"kid": "90`, `"kid": "91`), "kid"},
 		"region elsewhere":        {sub(`"CN-4201"`, `"US-4201"`), "US-4201"},
+		"name with a line end":    {sub("Wuhan", `Wu\nhan`), "shown"},
+		"name turned around":      {sub("Wuhan", `Wu\u202ehan`), "shown"},
 		"colour blue":             {sub(`"gold"`, `"blue"`), "blue"},
 		"venue with a blank":      {sub(`"venue": "any"`, `"venue": "any where"`), "any where"},
 		"format unknown":          {sub(`"native"`, `"naitve"`), "naitve"},

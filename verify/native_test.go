@@ -416,6 +416,12 @@ func TestNotOurs(t *testing.T) {
 	}
 }
 
+// A fault in this program is a device fault, not a crash and not an admission.
+func TestFaultOfTheProgram(t *testing.T) {
+	var broken *verify.Verifier
+	expect(t, broken.Check(show(t, green(t), 0), synced(noon)), refused(verify.Device, verify.Internal))
+}
+
 func TestVenue(t *testing.T) {
 	v := nativeTrust(t, policy(func(p *trust.Policy) { p.Venue, p.IDCheck = "hospital", true }))
 	code := show(t, green(t), 0)

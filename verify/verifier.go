@@ -74,12 +74,13 @@ func (v *Verifier) Policy(at Instant) trust.Policy { return v.trust.PolicyAt(v.v
 //
 // A line end after the text is not part of it; nothing else is taken off.
 func (v *Verifier) Check(text []byte, at Instant) (verdict Verdict) {
-	format, steps := FormatNone, otherSteps
+	format, steps, version := FormatNone, otherSteps, uint64(0)
 	defer func() {
 		if recover() != nil {
-			verdict = newJudgement(format, steps, v.version).end(Device, Internal)
+			verdict = newJudgement(format, steps, version).end(Device, Internal)
 		}
 	}()
+	version = v.version
 	text = bytes.TrimRight(text, "\r\n")
 	format, name := recognise(text)
 	switch format {
@@ -90,9 +91,9 @@ func (v *Verifier) Check(text []byte, at Instant) (verdict Verdict) {
 	}
 	policy := v.Policy(at)
 	if policy.NoCheck {
-		return newJudgement(format, steps, v.version).end(NoCheck, NoCheckRequired)
+		return newJudgement(format, steps, version).end(NoCheck, NoCheckRequired)
 	}
-	j := newJudgement(format, steps, v.version)
+	j := newJudgement(format, steps, version)
 	switch format {
 	case FormatNone:
 		return j.refuse(stepPrefix, NotOurs, NotAHealthCode, "no known prefix")
