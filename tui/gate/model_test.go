@@ -1,0 +1,408 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	tea "charm.land/bubbletea/v2"
+	"github.com/charmbracelet/colorprofile"
+
+	"checkpoint/gate"
+	"checkpoint/gate/signal"
+	"checkpoint/tui/look"
+	"checkpoint/verify"
+)
+
+// desk notes what the screen asked.
+type desk struct {
+	asked []string
+	right string // the PIN
+	fail  error
+}
+
+func (d *desk) note(f string, a ...any) error {
+	d.asked = append(d.asked, fmt.Sprintf(f, a...))
+	return d.fail
+}
+func (d *desk) Choose(_ context.Context, card uint64, c gate.Choice) error {
+	return d.note("choose %d %d", card, c)
+}
+func (d *desk) Dismiss(_ context.Context, card uint64) error { return d.note("dismiss %d", card) }
+func (d *desk) Void(context.Context) error                   { return d.note("void") }
+func (d *desk) Manual(_ context.Context, c gate.ManualClass, allowed bool) error {
+	return d.note("manual %d %t", c, allowed)
+}
+func (d *desk) HandOver(_ context.Context, shift string) error { return d.note("hand over %s", shift) }
+func (d *desk) Unlock(_ context.Context, pin string) (bool, error) {
+	return pin == d.right, d.note("unlock")
+}
+func (d *desk) LowerFloor(context.Context) error { return d.note("lower floor") }
+
+// sounds notes what was played.
+type sounds struct{ played []string }
+
+func (s *sounds) Play(n verify.Name)    { s.played = append(s.played, n.String()) }
+func (s *sounds) Stop()                 { s.played = append(s.played, "stop") }
+func (s *sounds) SetMode(m signal.Mode) { s.played = append(s.played, m.String()) }
+
+// drive is a screen that is fed by hand: commands run at once.
+type drive struct {
+	t *testing.T
+	*model
+	desk  *desk
+	heard *sounds
+	at    time.Time
+	quit  bool
+}
+
+func newDrive(t *testing.T, change func(*Config)) *drive {
+	t.Helper()
+	d := &drive{t: t, desk: &desk{right: "2468"}, heard: &sounds{}, at: time.Unix(100, 0)}
+	cfg := someConfig(look.English)
+	cfg.Desk, cfg.Sound = d.desk, d.heard
+	if change != nil {
+		change(&cfg)
+	}
+	d.model = newModel(t.Context(), cfg)
+	d.send(tea.WindowSizeMsg{Width: 80, Height: 24})
+	d.send(tea.ColorProfileMsg{Profile: colorprofile.ANSI})
+	d.say(someState())
+	return d
+}
+
+// send gives a message and runs what it asks for.
+func (d *drive) send(msg tea.Msg) {
+	d.t.Helper()
+	_, cmd := d.Update(msg)
+	d.run(cmd)
+}
+
+func (d *drive) run(cmd tea.Cmd) {
+	if cmd == nil {
+		return
+	}
+	switch msg := cmd().(type) {
+	case nil:
+	case tea.BatchMsg:
+		for _, c := range msg {
+			d.run(c)
+		}
+	case tea.QuitMsg:
+		d.quit = true
+	case unlocked, askFailed, askDone:
+		d.send(msg)
+	}
+}
+
+// say gives an event of the gate, without waiting for the next one.
+func (d *drive) say(e gate.Event) { d.run(d.hear(e)) }
+
+// pass lets time go by.
+func (d *drive) pass(by time.Duration) {
+	for end := d.at.Add(by); d.at.Before(end); {
+		d.at = d.at.Add(50 * time.Millisecond)
+		d.model.tick(d.at)
+	}
+}
+
+func (d *drive) press(keys ...string) {
+	d.t.Helper()
+	for _, k := range keys {
+		d.send(keyOf(k))
+	}
+}
+
+func keyOf(k string) tea.KeyPressMsg {
+	switch k {
+	case "enter":
+		return tea.KeyPressMsg{Code: tea.KeyEnter}
+	case "esc":
+		return tea.KeyPressMsg{Code: tea.KeyEscape}
+	case "space":
+		return tea.KeyPressMsg{Code: tea.KeySpace, Text: " "}
+	case "ctrl+c":
+		return tea.KeyPressMsg{Code: 'c', Mod: tea.ModCtrl}
+	}
+	return tea.KeyPressMsg{Code: []rune(k)[0], Text: k}
+}
+
+func (d *drive) wantAsked(want ...string) {
+	d.t.Helper()
+	if got := strings.Join(d.desk.asked, "; "); got != strings.Join(want, "; ") {
+		d.t.Errorf("asked %q, want %q", got, want)
+	}
+	d.desk.asked = nil
+}
+
+func TestKeysOfCards(t *testing.T) {
+	for _, tc := range []struct {
+		name verify.Name
+		key  string
+		want string
+	}{
+		{verify.CheckID, "y", "choose 7 1"},
+		{verify.CheckID, "n", "choose 7 2"},
+		{verify.CheckID, "l", "choose 7 3"},
+		{verify.CheckID, "x", ""},
+		{verify.CheckID, "m", ""},
+		{verify.Red, "1", "choose 7 4"},
+		{verify.Red, "2", "choose 7 3"},
+		{verify.Red, "3", "choose 7 5"},
+		{verify.Red, "4", "choose 7 6"},
+		{verify.Red, "space", ""},
+		{verify.Red, "v", ""},
+		{verify.Amber, "x", "dismiss 7"},
+		{verify.Amber, "space", "dismiss 7"},
+		{verify.Invalid, "enter", "dismiss 7"},
+		{verify.IssuerFault, "m", "dismiss 7"},
+		{verify.More, "esc", "dismiss 7"},
+		{verify.Refresh, "x", ""},
+		{verify.Pass, "v", "void"},
+		{verify.Device, "x", ""}, // stands until mended
+	} {
+		t.Run(tc.name.String()+" "+tc.key, func(t *testing.T) {
+			d := newDrive(t, nil)
+			d.say(judged(tc.name, 7))
+			d.pass(time.Second)
+			d.press(tc.key)
+			if tc.want == "" {
+				d.wantAsked()
+			} else {
+				d.wantAsked(tc.want)
+			}
+			if d.card == nil {
+				t.Error("the card left before the gate said so")
+			}
+		})
+	}
+}
+
+func TestFingerAlreadyOnItsWay(t *testing.T) {
+	for _, n := range []verify.Name{verify.Amber, verify.Red, verify.CheckID, verify.Invalid} {
+		d := newDrive(t, nil)
+		d.say(judged(n, 7))
+		d.press("y", "1", "x") // before the first tick
+		d.pass(250 * time.Millisecond)
+		d.press("y", "1", "x")
+		d.wantAsked()
+		d.pass(200 * time.Millisecond)
+		d.press("y", "1", "x")
+		if len(d.desk.asked) != 1 { // the one key that counts, once
+			t.Errorf("%v: asked %q", n, d.desk.asked)
+		}
+	}
+}
+
+func TestRefusedCommandCanBeRepeated(t *testing.T) {
+	d := newDrive(t, nil)
+	d.say(judged(verify.Red, 7))
+	d.pass(time.Second)
+	d.press("1")
+	d.say(gate.Refused{What: "record_failed"})
+	if !strings.Contains(d.screen(), "could not be recorded") {
+		t.Error("a refusal is not told")
+	}
+	d.desk.fail = errors.New("x")
+	d.press("1")
+	d.desk.fail = nil
+	d.press("1")
+	d.wantAsked("choose 7 4", "choose 7 4", "choose 7 4")
+}
+
+func TestMatchBecomesPass(t *testing.T) {
+	d := newDrive(t, nil)
+	d.say(judged(verify.CheckID, 7))
+	if !strings.Contains(d.screen(), "张*三") {
+		t.Fatal("check_id does not show the name to compare")
+	}
+	d.say(gate.Chosen{Card: 7, To: 7, Seq: 8, Choice: gate.ChoiceMatch, Becomes: verify.PassGold})
+	if d.card == nil || d.card.name != verify.PassGold || d.card.leaves != gate.ByTime {
+		t.Fatalf("after a match stands %+v, want pass_gold", d.card)
+	}
+	if s := d.screen(); strings.Contains(s, "张") {
+		t.Error("the name stands after the match")
+	}
+	d.say(gate.Cleared{Card: 7})
+	d.say(judged(verify.CheckID, 8))
+	d.say(gate.Chosen{Card: 8, To: 9, Seq: 10, Choice: gate.ChoiceMismatch, Becomes: verify.Amber})
+	if d.card == nil || d.card.name != verify.Amber || d.card.leaves != gate.ByKey {
+		t.Fatalf("after a mismatch stands %+v, want amber by key", d.card)
+	}
+	if got := strings.Join(d.heard.played, " "); got != "check_id pass_gold stop check_id amber" {
+		t.Errorf("played %q", got)
+	}
+}
+
+// TestNothingOfAPerson looks for a name and number in all that the screen
+// keeps, once the verdict has left.
+func TestNothingOfAPerson(t *testing.T) {
+	const name, number = "ZZQQ*X", "9Q7W"
+	holds := func(d *drive) bool {
+		all := fmt.Sprintf("%+v %+v %+v %+v %s", *d.model, d.recent, d.cached, d.dialog, d.screen())
+		if d.card != nil {
+			all += fmt.Sprintf("%+v", *d.card)
+		}
+		return strings.Contains(all, name) || strings.Contains(all, number)
+	}
+	for _, n := range verify.Names() {
+		t.Run(n.String(), func(t *testing.T) {
+			for _, idCheck := range []bool{false, true} {
+				d := newDrive(t, nil)
+				s := someState()
+				s.Policy.IDCheck = idCheck
+				d.say(s)
+				e := judged(n, 7)
+				e.Verdict.Person = verify.Person{Name: name, Document: number, DocType: 2}
+				e.Verdict.Subject, e.Verdict.ID, e.Verdict.Issuer = []byte(name), number, name
+				d.say(e)
+				d.screen()
+				asks := n == verify.CheckID || idCheck && n != verify.NotOurs && n != verify.Invalid
+				if got := holds(d); got != asks {
+					t.Errorf("id check %t: shown %t, want %t", idCheck, got, asks)
+				}
+				d.say(gate.Cleared{Card: 7})
+				if holds(d) {
+					t.Errorf("id check %t: something of the person is still there", idCheck)
+				}
+			}
+		})
+	}
+}
+
+func TestHostileNameIsCleaned(t *testing.T) {
+	d := newDrive(t, nil)
+	e := judged(verify.CheckID, 7)
+	e.Verdict.Person = verify.Person{Name: "a\x1b]0;owned\x07\u202eb\n\n" + strings.Repeat("x", 500), Document: "\x1b[31m1"}
+	d.say(e)
+	s := d.screen()
+	if strings.Contains(s, "\x1b]") || strings.Contains(s, "\x07") || strings.Contains(s, "\u202e") || strings.Contains(s, strings.Repeat("x", 41)) {
+		t.Error("a name reaches the screen as it is")
+	}
+	if n := strings.Count(s, "\n"); n != 23 {
+		t.Errorf("%d lines, want 24", n+1)
+	}
+}
+
+func TestDialogs(t *testing.T) {
+	d := newDrive(t, nil)
+	d.press("m", "9", "2", "x", "a")
+	d.wantAsked("manual 2 true")
+	d.press("m", "4", "r")
+	d.wantAsked("manual 4 false")
+	d.press("m", "esc", "2", "a")
+	d.wantAsked()
+	d.press("g", "1", "?", "7", "enter")
+	d.wantAsked("hand over 17")
+	d.press("v")
+	d.wantAsked("void")
+	d.press("s")
+	if got := d.heard.played[len(d.heard.played)-1]; got != "quiet" {
+		t.Errorf("the sound became %q, want quiet", got)
+	}
+	d.press("t", "1", "enter")
+	d.wantAsked("unlock")
+	if d.dialog.kind == techDialog {
+		t.Fatal("a wrong PIN opens the settings")
+	}
+	d.press("t", "2", "4", "6", "8")
+	if strings.Contains(d.screen(), "2468") {
+		t.Error("the PIN stands on the screen")
+	}
+	d.press("enter", "f")
+	d.wantAsked("unlock", "lower floor")
+	// A verdict comes before any dialog.
+	d.say(judged(verify.Red, 3))
+	if d.dialog.kind != noDialog || !strings.Contains(d.screen(), "isolation point") {
+		t.Error("a dialog hides a verdict")
+	}
+}
+
+func TestLeaving(t *testing.T) {
+	d := newDrive(t, nil)
+	d.press("q")
+	if !d.quit {
+		t.Error("q does not leave")
+	}
+	for _, k := range []string{"q", "ctrl+c"} {
+		d = newDrive(t, func(c *Config) { c.Kiosk = true })
+		d.press(k)
+		d.press("1", "enter")
+		if d.quit {
+			t.Errorf("%s leaves a kiosk with a wrong PIN", k)
+		}
+		d.press(k, "2", "4", "6", "8", "enter")
+		if !d.quit {
+			t.Errorf("%s does not leave a kiosk with the PIN", k)
+		}
+	}
+	d = newDrive(t, func(c *Config) { c.Kiosk, c.HasPIN = true, false })
+	d.press("q", "enter", "ctrl+c")
+	if d.quit {
+		t.Error("a kiosk without a PIN can be left")
+	}
+}
+
+func TestCardLeavesByItself(t *testing.T) {
+	d := newDrive(t, nil)
+	d.say(judged(verify.Pass, 7))
+	d.pass(stale + 200*time.Millisecond)
+	if d.card != nil {
+		t.Error("a green screen stands for nobody")
+	}
+	e := judged(verify.Pass, 8)
+	e.Recording = true
+	d.say(e)
+	if !strings.Contains(d.screen(), "recording") {
+		t.Error("no mark while the row is being recorded")
+	}
+	d.say(gate.Recorded{Card: 8, Seq: 9})
+	if strings.Contains(d.screen(), "recording") {
+		t.Error("the mark stays after the row is recorded")
+	}
+	d.say(gate.Cleared{Card: 7}) // an old card's end does not end the new one
+	if d.card == nil {
+		t.Error("a late answer took a newer card")
+	}
+}
+
+func TestBanners(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*gate.State)
+		want   string
+	}{
+		{"fresh keys say nothing", func(s *gate.State) { s.KeysAge = 11 * time.Hour }, ""},
+		{"12 hours are a notice only", func(s *gate.State) { s.KeysAge = 13 * time.Hour }, ""},
+		{"24 hours are a banner", func(s *gate.State) { s.KeysAge = 25 * time.Hour }, "over 24 hours"},
+		{"verify only", func(s *gate.State) { s.Rungs = append(s.Rungs, gate.VerifyOnly) }, "verify only"},
+		{"the worst rung counts", func(s *gate.State) { s.Rungs = append(s.Rungs, gate.VerifyOnly, gate.KeysStale) }, "keys are stale"},
+		{"unrecorded", func(s *gate.State) { s.Unrecorded = 3 }, "3 not recorded"},
+		{"disk", func(s *gate.State) { s.DiskUsed = .85 }, "85 %"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := newDrive(t, nil)
+			s := someState()
+			tc.change(&s)
+			d.say(s)
+			if got := d.banner(); tc.want == "" && got != "" || !strings.Contains(got, tc.want) {
+				t.Errorf("banner %q, want %q", got, tc.want)
+			}
+			if tc.want != "" && !strings.Contains(d.screen(), tc.want) {
+				t.Error("the banner is not on the screen")
+			}
+		})
+	}
+}
+
+func TestFinishFirst(t *testing.T) {
+	d := newDrive(t, nil)
+	d.say(judged(verify.Amber, 7))
+	d.say(gate.Coached{FinishFirst: true})
+	if !strings.Contains(d.screen(), "finish this person first") {
+		t.Error("the coach does not say to finish first")
+	}
+}
