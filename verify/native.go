@@ -76,7 +76,7 @@ func (v *Verifier) native(j *judgement, text []byte, at Instant, policy trust.Po
 	j.pass(stepContent, "")
 	j.Issuer = c.Issuer
 	j.ID = hex.EncodeToString(c.CTI[:])
-	j.Issued, j.ValidUntil = time.Unix(c.Issued, 0).UTC(), time.Unix(c.Expires, 0).UTC()
+	j.IssuedAt, j.ValidUntil = time.Unix(c.Issued, 0).UTC(), time.Unix(c.Expires, 0).UTC()
 	j.Person = Person{Name: c.Name, Document: c.Document.Last, DocType: c.Document.Type}
 	j.Subject = nativeSubject(c)
 

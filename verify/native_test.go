@@ -375,7 +375,7 @@ func TestVerdictCarriesWhatWasProven(t *testing.T) {
 	c.Holder = nil
 	got := nativeTrust(t).Check([]byte(issue(t, c).Text()+"\r\n"), synced(noon))
 	expect(t, got, checkID(verify.Pass, verify.IDPaper))
-	if got.Issuer != "CN-420100" || got.ID != hex.EncodeToString(c.CTI[:]) || got.ValidUntil.Unix() != c.Expires || got.Issued.Unix() != c.Issued || got.TrustVersion != 3 ||
+	if got.Issuer != "CN-420100" || got.ID != hex.EncodeToString(c.CTI[:]) || got.ValidUntil.Unix() != c.Expires || got.IssuedAt.Unix() != c.Issued || got.TrustVersion != 3 ||
 		(got.Person != verify.Person{Name: "张*三", Document: "123X", DocType: 1}) {
 		t.Errorf("read %+v", got)
 	}

@@ -48,18 +48,14 @@ type Verdict struct {
 	Under Name  // for CheckID: what stands once the identity matches (Pass or PassGold)
 	IDWhy IDWhy // for CheckID
 
-	FormatName string    // for FormatUnsupported: its name, e.g. "NL2"
+	FormatName string    // for UnsupportedFormat: its name, e.g. "NL2"
 	Issuer     string    // from the trust list or the proven content; unsanitised
-	IssuedAt   time.Time // native: the issuer's iat, proven; what a clock without a line may go by
+	IssuedAt   time.Time // native: the issuer's iat, proven; zero for foreign codes, whose times say nothing of the time here
 	ValidUntil time.Time // zero when unknown
 	Person     Person    // only proven content, and only with CheckID
 
 	Subject []byte // what is sealed: 32 bytes native, at most 160 foreign; nil unless proven
 	ID      string // what replay looks at (cti, certificate id); in memory only; "" when none
-
-	// Issued is when a native code was signed, zero until its signature holds and
-	// for foreign ones, whose times say nothing about the time here.
-	Issued time.Time
 
 	TrustVersion uint64
 	Checks       []Check
