@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"checkpoint/camera/internal/usbcam"
-	"checkpoint/camera/internal/vivid"
+	"checkpoint/camera/camvm/usbcam"
+	"checkpoint/camera/camvm/vivid"
 
 	"golang.org/x/sys/unix"
 )
