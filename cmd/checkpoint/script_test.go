@@ -6,6 +6,8 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
+	"crypto/hpke"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -37,7 +39,8 @@ func TestMain(m *testing.M) {
 // TestScripts are the stories in testdata/script. Beside testscript's own
 // commands they have
 //
-//	world           makes keys, trust files, texts and pictures in $WORK; see world
+//	world [now]     makes keys, trust files, texts and pictures in $WORK, as of
+//	                the story's morning or of this moment; see world
 //	bad             makes files that are broken each in its own way
 //	status N CMD…   runs CMD and fails unless it exits with N
 //	oneline         fails unless standard error is one line of the program's
@@ -92,11 +95,12 @@ func edKey(fill byte) ed25519.PrivateKey {
 // scene is everything that the stories are made of.
 type scene struct {
 	issuer, stranger, holder *ecdsa.PrivateKey
+	at                       time.Time
 	t                        interface{ Fatalf(string, ...any) }
 }
 
-func newScene(t interface{ Fatalf(string, ...any) }) scene {
-	return scene{issuer: ecKey(t, 1), stranger: ecKey(t, 2), holder: ecKey(t, 3), t: t}
+func newScene(t interface{ Fatalf(string, ...any) }, at time.Time) scene {
+	return scene{issuer: ecKey(t, 1), stranger: ecKey(t, 2), holder: ecKey(t, 3), at: at, t: t}
 }
 
 func (s scene) snapshot(version uint64) *trust.Snapshot {
@@ -108,30 +112,37 @@ func (s scene) snapshot(version uint64) *trust.Snapshot {
 	if err != nil {
 		s.t.Fatalf("issuer key: %v", err)
 	}
-	issued := morning.Add(-3 * time.Hour)
+	day, err := hpke.MLKEM768X25519().NewPrivateKey(bytes.Repeat([]byte{4}, 32))
+	if err != nil {
+		s.t.Fatalf("day key: %v", err)
+	}
+	issued := s.at.Add(-3 * time.Hour)
 	return &trust.Snapshot{
 		Form: trust.Form, Version: version, Issued: issued,
 		Issuers: trust.Issuers{Issued: issued, Keys: []trust.IssuerKey{{
 			KID: trust.ID(kid), Algorithm: "ES256", SPKI: spki, Name: "Story issuer", Country: "CN", Regions: []string{"CN-42"},
 			Colours:   []trust.Colour{trust.Green, trust.Amber, trust.Red, trust.Gold},
-			NotBefore: morning.AddDate(-1, 0, 0), NotAfter: morning.AddDate(1, 0, 0),
+			NotBefore: s.at.AddDate(-1, 0, 0), NotAfter: s.at.AddDate(1, 0, 0),
 		}}},
-		Policy:  trust.Policies{Issued: issued, Rules: []trust.Policy{{From: morning.AddDate(0, -1, 0), Venue: trust.AnyVenue, Formats: []string{"native", "dcc"}}}},
+		Policy:  trust.Policies{Issued: issued, Rules: []trust.Policy{{From: s.at.AddDate(0, -1, 0), Venue: trust.AnyVenue, Formats: []string{"native", "dcc"}}}},
 		Revoked: trust.Revocations{Issued: issued},
+		DayKeys: trust.DayKeys{Issued: issued, Keys: []trust.DayKey{{
+			ID: s.at.Format(time.DateOnly), From: s.at.Add(-24 * time.Hour), To: s.at.Add(24 * time.Hour), PublicKey: day.PublicKey().Bytes(),
+		}}},
 	}
 }
 
 func (s scene) claims(colour healthcode.Colour) healthcode.Claims {
 	c := healthcode.Claims{
-		Issuer: "CN-420100", Issued: morning.Add(-time.Hour).Unix(), Expires: morning.Add(20 * time.Hour).Unix(),
+		Issuer: "CN-420100", Issued: s.at.Add(-time.Hour).Unix(), Expires: s.at.Add(20 * time.Hour).Unix(),
 		CTI: [8]byte([]byte(secretCTI)), Holder: &s.holder.PublicKey, Colour: colour,
 		Name: secretName, Document: healthcode.Document{Type: 1, Last: secretLast},
 	}
 	if colour == healthcode.Red || colour == healthcode.Amber {
-		c.Until, c.Reason, c.Basis = morning.AddDate(0, 0, 7).Unix(), healthcode.ReasonContact, "CN-2020-1"
+		c.Until, c.Reason, c.Basis = s.at.AddDate(0, 0, 7).Unix(), healthcode.ReasonContact, "CN-2020-1"
 	}
 	if colour == healthcode.Gold {
-		c.Vaccinated = healthcode.Vaccination{Doses: 2, Last: int32(morning.Unix()/86400) - 60}
+		c.Vaccinated = healthcode.Vaccination{Doses: 2, Last: int32(s.at.Unix()/86400) - 60}
 	}
 	return c
 }
@@ -145,7 +156,7 @@ func (s scene) credential(key *ecdsa.PrivateKey, c healthcode.Claims) *healthcod
 }
 
 func (s scene) shown(key *ecdsa.PrivateKey, c healthcode.Claims) string {
-	text, err := healthcode.Present(nil, s.holder, s.credential(key, c), morning.Add(-5*time.Second).Unix())
+	text, err := healthcode.Present(nil, s.holder, s.credential(key, c), s.at.Unix())
 	if err != nil {
 		s.t.Fatalf("present: %v", err)
 	}
@@ -157,7 +168,7 @@ func (s scene) texts() map[string]string {
 	paper := s.claims(healthcode.Green)
 	paper.Holder = nil
 	old := s.claims(healthcode.Green)
-	old.Issued, old.Expires = morning.Add(-23*time.Hour).Unix(), morning.Add(-time.Hour).Unix()
+	old.Issued, old.Expires = s.at.Add(-23*time.Hour).Unix(), s.at.Add(-time.Hour).Unix()
 	return map[string]string{
 		"pass":       s.shown(s.issuer, s.claims(healthcode.Green)),
 		"gold":       s.shown(s.issuer, s.claims(healthcode.Gold)),
@@ -175,10 +186,16 @@ func (s scene) texts() map[string]string {
 // signed), v5.signed, v4.signed, v5b.signed (same version, other bytes),
 // wrong.signed (another key), and $TRUST_KEY.
 func world(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) > 0 {
-		ts.Fatalf("usage: world")
+	if neg || len(args) > 1 || len(args) == 1 && args[0] != "now" {
+		ts.Fatalf("usage: world [now]")
 	}
-	s := newScene(ts)
+	at := morning
+	if len(args) == 1 {
+		// A gate takes what a phone shows up to 30 s ahead and 60 s after: the
+		// longest while for the story to go on.
+		at = time.Now().UTC().Truncate(time.Second).Add(20 * time.Second)
+	}
+	s := newScene(ts, at)
 	for name, text := range s.texts() {
 		ts.Check(os.WriteFile(ts.MkAbs(name+".txt"), []byte(text+"\n"), 0o600))
 		ts.Check(os.WriteFile(ts.MkAbs(name+".png"), picture(ts, []byte(text)), 0o600))
@@ -258,7 +275,7 @@ func bad(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: bad")
 	}
-	s := newScene(ts)
+	s := newScene(ts, morning)
 	good := picture(ts, []byte(s.texts()["pass"]))
 	huge := append([]byte(nil), good...)
 	copy(huge[16:], "\x00\x00\x27\x10\x00\x00\x27\x10") // IHDR: 10 000 × 10 000
@@ -297,7 +314,7 @@ func signed(s scene, c healthcode.Claims) string {
 	if err != nil {
 		return "GHC1:" + base45([]byte(c.Name+c.Issuer))
 	}
-	text, err := healthcode.Present(nil, s.holder, code, morning.Unix())
+	text, err := healthcode.Present(nil, s.holder, code, s.at.Unix())
 	if err != nil {
 		s.t.Fatalf("present: %v", err)
 	}
@@ -334,14 +351,20 @@ func secrets(s scene) map[string][]byte {
 }
 
 func noleak(ts *testscript.TestScript, neg bool, args []string) {
-	if neg {
-		ts.Fatalf("usage: noleak PATH…")
+	all := secrets(newScene(ts, morning))
+	for _, name := range []string{"pass", "red", "paper"} { // as written by world
+		if text, err := os.ReadFile(ts.MkAbs(name + ".txt")); err == nil {
+			all["text of "+name] = text[45:85] // beyond what all codes begin with
+			sum := sha256.Sum256(bytes.TrimSpace(text))
+			all["hash of "+name] = sum[:]
+			all["hash in hex of "+name] = fmt.Appendf(nil, "%x", sum)
+		}
 	}
-	all := secrets(newScene(ts))
+	found := ""
 	look := func(where string, data []byte) {
 		for name, secret := range all {
 			if bytes.Contains(data, secret) {
-				ts.Fatalf("%s of a person or code is in %s", name, where)
+				found = name + " is in " + where
 			}
 		}
 	}
@@ -359,8 +382,13 @@ func noleak(ts *testscript.TestScript, neg bool, args []string) {
 			return err
 		}))
 	}
-	if len(args) > 0 && files == 0 {
-		ts.Fatalf("there is no file in %s", strconv.Quote(strings.Join(args, " ")))
+	switch {
+	case len(args) > 0 && files == 0:
+		ts.Fatalf("there is no file in %s", strings.Join(args, " "))
+	case neg && found == "":
+		ts.Fatalf("nothing of a person or code is there, though it should be")
+	case !neg && found != "":
+		ts.Fatalf("%s", found)
 	}
 }
 
