@@ -14,18 +14,29 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// bulky are n sealed foreign scans, about 200 bytes each in the file.
+func bulky(db *DB, n int) (drafts []record.Draft) {
+	c := &record.Context{Identity: db.Identity(), ID: [16]byte{9}, Day: "2026-11-23", Enc: []byte{1}}
+	for i := range n {
+		drafts = append(drafts, record.Draft{Stamp: clockAt(0), Context: c, Body: record.Scan{Verdict: 3, Reason: 1, Format: 2,
+			Sealed: record.Sealed{Context: c.ID, Index: uint32(i), Box: bytes.Repeat([]byte{byte(i)}, 176)}}})
+	}
+	return drafts
+}
+
 // appendUntil appends scans until that fails.
 func appendUntil(t *testing.T, db *DB, want error) (rows int) {
 	t.Helper()
+	drafts := bulky(db, 200)
 	for rows < 1_000_000 {
-		_, err := db.Append(context.Background(), many(64)...)
+		_, err := db.Append(context.Background(), drafts...)
 		if err != nil {
 			if !errors.Is(err, want) {
 				t.Fatalf("got %v, want %v", err, want)
 			}
 			return rows
 		}
-		rows += 64
+		rows += len(drafts)
 	}
 	t.Fatalf("%d rows and no end", rows)
 	return rows
@@ -38,8 +49,9 @@ func TestCap(t *testing.T) {
 	o.Cap, o.Retention = 1<<20, time.Hour
 	db := openAt(t, path, o)
 	warned := false
+	drafts := bulky(db, 100)
 	for {
-		_, err := db.Append(ctx, many(64)...)
+		_, err := db.Append(ctx, drafts...)
 		s, statusErr := db.Status(clockAt(0))
 		if statusErr != nil {
 			t.Fatal(statusErr)
@@ -84,7 +96,7 @@ func TestCap(t *testing.T) {
 // at once, to the last byte.
 func TestFullDisk(t *testing.T) {
 	ctx := context.Background()
-	folder := smallDisk(t, "24m")
+	folder := smallDisk(t, "20m")
 	path := filepath.Join(folder, "gate.db")
 	db := openAt(t, path, testOptions())
 	rows := appendUntil(t, db, ErrNoSpace)
@@ -103,17 +115,18 @@ func TestFullDisk(t *testing.T) {
 	db.disk.free, db.disk.rows = reserve, 0 // as if the last look was before that
 	db.write.Unlock()
 	rows2 := 0
+	drafts := bulky(db, 200)
 	for {
 		db.write.Lock()
 		db.disk.free, db.disk.rows = reserve, 0
 		db.write.Unlock()
-		if _, err := db.Append(ctx, many(64)...); err != nil {
+		if _, err := db.Append(ctx, drafts...); err != nil {
 			if !errors.Is(err, ErrNoSpace) {
 				t.Fatalf("got %v, want ErrNoSpace", err)
 			}
 			break
 		}
-		rows2 += 64
+		rows2 += len(drafts)
 	}
 	for range 3 {
 		if err := db.Unrecorded(); err != nil {

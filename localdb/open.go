@@ -252,8 +252,9 @@ func (db *DB) connect(ctx context.Context, synchronous string) error {
 	pragmas := []string{
 		"journal_mode(WAL)", "synchronous(" + synchronous + ")", "foreign_keys(ON)", "secure_delete(ON)",
 		// Tick empties the log beside the writer, so that no row has to wait for
-		// it. Four times as late SQLite does it by itself, should nobody tick.
-		"wal_autocheckpoint(" + strconv.Itoa(4*logPages) + ")",
+		// it. A little later SQLite does it by itself, should nobody tick: what is
+		// in the log must always fit into the reserve.
+		"wal_autocheckpoint(" + strconv.Itoa(logPages*3/2) + ")",
 	}
 	var err error
 	if db.writer, err = sql.Open("sqlite", dsn(db.path, "rw", pragmas...)); err != nil {
