@@ -25,13 +25,18 @@ func (a *app) machineClock() machineClock {
 // clock chip gave it, else unknown.
 func (c machineClock) Now() (time.Time, verify.Quality) {
 	at := c.now()
-	if state, _, err := kernelClock(); err == nil && state {
-		return at, verify.ClockSynced
+	synced, _, err := kernelClock()
+	return at, qualityOf(err == nil && synced, c.chip)
+}
+
+func qualityOf(synced, chip bool) verify.Quality {
+	switch {
+	case synced:
+		return verify.ClockSynced
+	case chip:
+		return verify.ClockRTC
 	}
-	if c.chip {
-		return at, verify.ClockRTC
-	}
-	return at, verify.ClockUnknown
+	return verify.ClockUnknown
 }
 
 // maxClockError is the error above which a disciplined clock does not count as
