@@ -120,7 +120,7 @@ func (j *judgement) foreignTimes(c *dcc.Claims, s trust.DCCSigner, at Instant, p
 	now := at.Time
 	switch {
 	case !c.Expires.IsZero() && now.After(c.Expires):
-		return j.refuse(stepTimes, Refresh, Expired, "expired "+roughly(now.Sub(c.Expires))+" ago"), false
+		return j.refuse(stepTimes, Refresh, Expired, "expired "+ago(now.Sub(c.Expires))), false
 	case !s.NotAfter.IsZero() && now.After(s.NotAfter):
 		return j.refuse(stepTimes, Invalid, KeyExpired, "the key is no longer valid"), false
 	}
@@ -134,7 +134,7 @@ func (j *judgement) foreignTimes(c *dcc.Claims, s trust.DCCSigner, at Instant, p
 		j.set(stepTimes, NotReached, "lies ahead of a clock that is "+at.Quality.String())
 		return Verdict{}, true
 	}
-	j.pass(stepTimes, "")
+	j.pass(stepTimes, roughly(c.Expires.Sub(now))+" left")
 	return Verdict{}, true
 }
 

@@ -95,7 +95,7 @@ func (v *Verifier) native(j *judgement, text []byte, at Instant, policy trust.Po
 		}
 		return j.refuse(stepRevocation, Refresh, Superseded, "the person has a newer code")
 	}
-	j.pass(stepRevocation, "")
+	j.pass(stepRevocation, "not on the list")
 	if v, ok := j.measure(c, at); !ok {
 		return v
 	}
@@ -157,7 +157,7 @@ func (j *judgement) right(key issuer, c *healthcode.Claims, at Instant) (Verdict
 	case at.Time.After(key.NotAfter):
 		return j.refuse(stepIssuer, Invalid, KeyExpired, "the key is no longer valid"), false
 	}
-	j.pass(stepIssuer, "")
+	j.pass(stepIssuer, c.Colour.String()+" in its region")
 	return Verdict{}, true
 }
 
@@ -170,7 +170,7 @@ func (j *judgement) times(c *healthcode.Claims, at Instant, policy trust.Policy)
 	}
 	issued, notBefore, expires := time.Unix(c.Issued, 0), time.Unix(c.NotBefore, 0), time.Unix(c.Expires, 0)
 	if at.Time.After(expires) {
-		return j.refuse(stepTimes, Refresh, Expired, "expired "+roughly(at.Time.Sub(expires))+" ago"), false
+		return j.refuse(stepTimes, Refresh, Expired, "expired "+ago(at.Time.Sub(expires))), false
 	}
 	if issued.After(at.Time.Add(issuedAhead)) || c.NotBefore != 0 && notBefore.After(at.Time) {
 		if !j.ahead(at) {
@@ -179,7 +179,7 @@ func (j *judgement) times(c *healthcode.Claims, at Instant, policy trust.Policy)
 		j.set(stepTimes, NotReached, "lies ahead of a clock that is "+at.Quality.String())
 		return Verdict{}, true
 	}
-	j.pass(stepTimes, "")
+	j.pass(stepTimes, "issued "+ago(at.Time.Sub(issued))+", "+roughly(expires.Sub(at.Time))+" left")
 	return Verdict{}, true
 }
 
@@ -200,16 +200,16 @@ func (j *judgement) presented(shown *healthcode.Presentation, c *healthcode.Clai
 	if err != nil {
 		return j.refuse(stepHolder, Invalid, BadSchema, err.Error()), false
 	}
-	j.pass(stepHolder, "")
+	j.pass(stepHolder, "signed by the phone")
 	switch age := at.Time.Sub(time.Unix(seconds, 0)); {
 	case age > presentedOld:
-		return j.refuse(stepWindow, Refresh, PresentationOld, "made "+roughly(age)+" ago"), false
+		return j.refuse(stepWindow, Refresh, PresentationOld, "made "+ago(age)), false
 	case age >= -presentedAhead:
-		j.pass(stepWindow, "")
+		j.pass(stepWindow, "made "+ago(age))
 	case j.ahead(at):
 		j.set(stepWindow, NotReached, "lies ahead of a clock that is "+at.Quality.String())
 	default:
-		return j.refuse(stepWindow, Refresh, PresentationFuture, "made "+roughly(-age)+" ahead"), false
+		return j.refuse(stepWindow, Refresh, PresentationFuture, "made "+ago(age)), false
 	}
 	return Verdict{}, true
 }
@@ -268,7 +268,7 @@ func (j *judgement) nativePolicy(c *healthcode.Claims, at Instant, p trust.Polic
 		case c.Tested == 0:
 			return j.refuse(stepPolicy, More, TestTooOld, "no negative test in the code")
 		case at.Time.Sub(tested) > limit:
-			return j.refuse(stepPolicy, More, TestTooOld, "last negative test "+roughly(at.Time.Sub(tested))+" ago")
+			return j.refuse(stepPolicy, More, TestTooOld, "last negative test "+ago(at.Time.Sub(tested)))
 		}
 	}
 	j.pass(stepPolicy, "")

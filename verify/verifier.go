@@ -136,6 +136,14 @@ func (v *Verifier) stale(at Instant, p trust.Policy) bool {
 	return at.Time.Sub(v.trust.Issued) > p.Fresh()
 }
 
+// ago says how long before the gate's clock something was, or how far ahead.
+func ago(d time.Duration) string {
+	if d < 0 {
+		return roughly(-d) + " ahead"
+	}
+	return roughly(d) + " ago"
+}
+
 func roughly(d time.Duration) string {
 	n, unit := d/time.Second, " s"
 	switch {
