@@ -189,7 +189,7 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 	if ih >= 26 {
 		// Room enough for both languages and for air, unless the words would
 		// become small for it.
-		if airy := s.plan(c.name, iw, ih-4, len(lines), screenH); airy.score >= 2000 {
+		if airy := s.plan(c.name, iw, ih-4, len(lines), screenH); airy.score >= good {
 			p = airy
 		}
 	}

@@ -28,20 +28,33 @@ type plan struct {
 	score int
 }
 
-// cells is the size of a bitmap in cells.
-func (s *style) cells(b look.Bitmap) (w, h int) {
+// good is the score above which both words have their quarter of the screen.
+const good = 2000
+
+// rows is how many rows of cells so many pixels take.
+func (s *style) rows(pixels int) int {
 	if s.blocks == look.Spaces {
-		return b.W, b.H
+		return pixels
 	}
-	return b.W, (b.H + 1) / 2
+	return (pixels + 1) / 2
 }
 
-// option is one way to write a word.
+// cells is the size of a bitmap in cells.
+func (s *style) cells(b look.Bitmap) (w, h int) { return b.W, s.rows(b.H) }
+
+// option is one way to write a word: glyphs and factors. Sizes are reckoned
+// first and only what is chosen is drawn, for there are thousands of ways.
 type option struct {
-	parts []look.Bitmap // lines
-	w, h  int           // cells, all lines
-	line  int           // rows of one line
-	bent  int           // how much the shape suffered
+	lines  []look.Bitmap // unscaled
+	k      [2]int
+	symbol look.Bitmap // unscaled, beside the lines; W 0: none
+	sk     [2]int
+	gap    int // pixels between symbol and lines
+
+	w, h int // cells, all lines
+	line int // rows of the lowest of line and symbol
+	bent int // how much the shape suffers
+	px   int // height of the lines in pixels
 }
 
 // plan finds the largest way to write a verdict's symbol and words in w × h
@@ -54,7 +67,7 @@ func (s *style) plan(n verify.Name, w, h, text, screenH int) plan {
 	han, latin := s.hanOptions(word.ZH, w, h), s.latinOptions(word.EN, w, h)
 	// The symbol stands beside one of the words, rather the Chinese one.
 	p := s.best(s.withSymbol(han, look.Symbol(n), w, h), latin, h, text, need, plain)
-	if p.score < 2000 {
+	if p.score < good {
 		if q := s.best(han, s.withSymbol(latin, look.Symbol(n), w, h), h, text, need, plain); q.score > p.score {
 			p = q
 		}
@@ -72,43 +85,46 @@ func (s *style) wordText(w look.Phrase) string {
 	return w.ZH + " " + w.EN
 }
 
-// best joins one way for each word.
+// best joins one way for each word, or takes one word where both do not fit.
 func (s *style) best(han, latin []option, h, text, need int, plain string) plan {
-	best := plan{text: plain, rows: 1}
-	consider := func(first, second *option) {
-		p := plan{gap: 1}
-		score := func(o *option, weight int) {
-			if o == nil {
-				return
-			}
-			p.words = append(p.words, o.parts...)
-			p.rows += o.h
-			p.score += weight*min(o.line, need*3/2+1) - o.bent
-			if o.line >= need {
-				p.score += 1000
-			}
-		}
-		score(first, 4)
-		score(second, 3)
-		if first != nil && second != nil && second.line > first.line {
-			p.score -= 10 // the chosen language is the large one
-		}
-		p.rows += (len(p.words) - 1) * p.gap
-		if p.rows+text > h && p.rows-(len(p.words)-1)+text <= h {
-			p.rows -= len(p.words) - 1
-			p.gap = 0
-			p.score -= 10 // words that touch are hard to read
-		}
-		if p.rows+text > h {
-			return
-		}
-		if p.score > best.score {
-			best = p
-		}
-	}
 	one, two := han, latin
 	if s.lang == look.English {
 		one, two = latin, han
+	}
+	worth := func(o *option, weight int) int {
+		v := weight*min(o.line, need*3/2+1) - o.bent
+		if o.line >= need {
+			v += good / 2
+		}
+		return v
+	}
+	best := plan{text: plain, rows: 1}
+	var first, second *option
+	consider := func(a, b *option) {
+		score, rows, gaps := 0, 0, -1
+		for i, o := range [2]*option{a, b} {
+			if o != nil {
+				score += worth(o, 4-i)
+				rows += o.h
+				gaps += len(o.lines)
+				if o.symbol.W > 0 { // drawn as one
+					gaps -= len(o.lines) - 1
+				}
+			}
+		}
+		if a != nil && b != nil && b.line > a.line {
+			score -= 10 // the chosen language is the large one
+		}
+		gap := 1
+		if rows+gaps+text > h {
+			gap = 0
+			score -= 10 // words that touch are hard to read
+		}
+		if rows+gap*gaps+text > h || score <= best.score {
+			return
+		}
+		best = plan{gap: gap, rows: rows + gap*gaps, score: score}
+		first, second = a, b
 	}
 	for i := range one {
 		consider(&one[i], nil)
@@ -119,16 +135,33 @@ func (s *style) best(han, latin []option, h, text, need int, plain string) plan 
 	for j := range two {
 		consider(nil, &two[j])
 	}
-	if len(best.words) == 0 {
-		return best
+	for _, o := range [2]*option{first, second} {
+		if o != nil {
+			best.words = append(best.words, o.draw()...)
+		}
 	}
-	best.text = ""
 	return best
+}
+
+// draw makes the bitmaps of a way.
+func (o *option) draw() []look.Bitmap {
+	var out []look.Bitmap
+	for _, b := range o.lines {
+		out = append(out, b.Scale(o.k[0], o.k[1]))
+	}
+	if o.symbol.W == 0 {
+		return out
+	}
+	block := out[0]
+	for _, b := range out[1:] {
+		block = block.Above(b, 0)
+	}
+	return []look.Bitmap{o.symbol.Scale(o.sk[0], o.sk[1]).Beside(block, o.gap)}
 }
 
 // scales are the factors that keep a glyph's shape: with half-blocks a pixel is
 // square, with spaces it is twice as high as wide, so both true and slender
-// letters are tried there.
+// letters are tried there. Latin letters bear to be slender.
 func (s *style) scales(narrow bool) [][2]int {
 	var out [][2]int
 	for k := 1; k <= 8; k++ {
@@ -147,17 +180,51 @@ func (s *style) scales(narrow bool) [][2]int {
 
 // hanOptions are the ways to write a Chinese word, on one line or two.
 func (s *style) hanOptions(word string, w, h int) []option {
-	var out []option
 	splits := [][]string{{word}}
 	if r := []rune(word); len(r) >= 4 {
 		splits = append(splits, []string{string(r[:len(r)/2]), string(r[len(r)/2:])})
 	}
-	for _, cut := range s.glyphs.Han {
-		for _, k := range s.scales(false) {
-			for _, split := range splits {
-				if o, ok := s.write(cut, split, k, w, h); ok {
-					out = append(out, o)
+	return s.options(s.glyphs.Han, splits, false, w, h)
+}
+
+// latinOptions are the ways to write an English word, on one line or with a
+// line for each word.
+func (s *style) latinOptions(word string, w, h int) []option {
+	splits := [][]string{{word}}
+	if f := strings.Fields(word); len(f) == 2 && len(f[1]) > 1 {
+		splits = append(splits, f)
+	} else if len(f) == 3 {
+		splits = append(splits, []string{f[0] + " " + f[1], f[2]}, f)
+	}
+	return s.options(s.glyphs.Latin, splits, true, w, h)
+}
+
+// options are the ways that fit.
+func (s *style) options(cuts []look.Cut, splits [][]string, narrow bool, w, h int) []option {
+	var out []option
+	for _, cut := range cuts {
+		for _, split := range splits {
+			var lines []look.Bitmap
+			wide := 0
+			for _, part := range split {
+				b, ok := cut.Write(part)
+				if !ok {
+					return nil
 				}
+				lines, wide = append(lines, b), max(wide, b.W)
+			}
+			for _, k := range s.scales(narrow) {
+				o := option{lines: lines, k: k, w: wide * k[0], px: cut.Size * k[1] * len(lines)}
+				o.line = s.rows(cut.Size * k[1])
+				o.h = o.line * len(lines)
+				if o.w > w || o.h > h {
+					continue
+				}
+				if s.blocks == look.HalfBlocks && k[0] != k[1] {
+					o.bent = 6
+				}
+				o.bent += edge(o.w, w)
+				out = append(out, o)
 			}
 		}
 	}
@@ -168,31 +235,26 @@ func (s *style) hanOptions(word string, w, h int) []option {
 // as high as a line.
 func (s *style) withSymbol(options []option, symbol string, w, h int) []option {
 	var out []option
-	for _, o := range options {
-		if len(o.parts) > 1 {
-			var ok bool
-			if o, ok = s.stack(o); !ok {
-				continue
-			}
+	for _, cut := range s.glyphs.Symbols {
+		b, ok := cut.Write(symbol)
+		if !ok {
+			return nil
 		}
-		for _, cut := range s.glyphs.Symbols {
-			for _, k := range s.scales(false) {
-				b, ok := cut.Write(symbol)
-				if !ok {
+		for _, k := range s.scales(false) {
+			sw, sh := b.W*k[0], s.rows(b.H*k[1])
+			for _, o := range options {
+				if sh > o.h || 3*sh < 2*o.line {
 					continue
 				}
-				b = b.Scale(k[0], k[1])
-				if _, bh := s.cells(b); bh > o.h || 3*bh < 2*o.line {
+				o.symbol, o.sk = b, k
+				o.gap = max(2, min(o.lines[0].H*o.k[1]/5, w-sw-o.w))
+				o.w += sw + o.gap
+				o.h, o.line = s.rows(max(o.px, b.H*k[1])), min(o.line, sh)
+				if o.w > w || o.h > h {
 					continue
 				}
-				gap := max(2, min(o.parts[0].H/5, w-b.W-o.parts[0].W))
-				m := b.Beside(o.parts[0], gap)
-				mw, mh := s.cells(m)
-				if mw > w || mh > h {
-					continue
-				}
-				_, bh := s.cells(b)
-				out = append(out, option{parts: []look.Bitmap{m}, w: mw, h: mh, line: min(o.line, bh), bent: o.bent + edge(mw, w)})
+				o.bent += edge(o.w, w)
+				out = append(out, o)
 			}
 		}
 	}
@@ -205,56 +267,4 @@ func edge(word, w int) int {
 		return 12
 	}
 	return 0
-}
-
-// stack makes two lines one bitmap.
-func (s *style) stack(o option) (option, bool) {
-	if len(o.parts) != 2 {
-		return o, false
-	}
-	b := o.parts[0].Above(o.parts[1], 0)
-	w, h := s.cells(b)
-	return option{parts: []look.Bitmap{b}, w: w, h: h, line: o.line}, true
-}
-
-// latinOptions are the ways to write an English word, on one line or with a
-// line for each word.
-func (s *style) latinOptions(word string, w, h int) []option {
-	var out []option
-	splits := [][]string{{word}}
-	if f := strings.Fields(word); len(f) == 2 && len(f[1]) > 1 {
-		splits = append(splits, f)
-	} else if len(f) == 3 {
-		splits = append(splits, []string{f[0] + " " + f[1], f[2]}, f)
-	}
-	for _, cut := range s.glyphs.Latin {
-		for _, k := range s.scales(true) {
-			for _, split := range splits {
-				if o, ok := s.write(cut, split, k, w, h); ok {
-					out = append(out, o)
-				}
-			}
-		}
-	}
-	return out
-}
-
-// write is a word on its lines, if it fits.
-func (s *style) write(cut look.Cut, split []string, k [2]int, w, h int) (option, bool) {
-	var o option
-	for _, part := range split {
-		b, ok := cut.Write(part)
-		if !ok {
-			return o, false
-		}
-		b = b.Scale(k[0], k[1])
-		bw, bh := s.cells(b)
-		o.w, o.h, o.line = max(o.w, bw), o.h+bh, bh
-		if s.blocks == look.HalfBlocks && k[0] != k[1] {
-			o.bent = 6
-		}
-		o.bent += edge(bw, w) / len(split)
-		o.parts = append(o.parts, b)
-	}
-	return o, o.w <= w && o.h <= h
 }

@@ -66,10 +66,14 @@ var (
 	han24 string
 	//go:embed glyphs/latin12.txt
 	latin12 string
+	//go:embed glyphs/latin14.txt
+	latin14 string
 	//go:embed glyphs/latin20.txt
 	latin20 string
 	//go:embed glyphs/symbols12.txt
 	symbols12 string
+	//go:embed glyphs/symbols14.txt
+	symbols14 string
 	//go:embed glyphs/symbols16.txt
 	symbols16 string
 	//go:embed glyphs/symbols24.txt
@@ -93,8 +97,8 @@ type Glyphs struct {
 func NewGlyphs() *Glyphs {
 	return &Glyphs{
 		Han:     []Cut{cut(han16, 16, 0, 8), cut(han24, 24, 0, 12)},
-		Latin:   []Cut{cut(latin12, 12, 1, 4), cut(latin20, 20, 2, 7)},
-		Symbols: []Cut{cut(symbols12, 12, 2, 6), cut(symbols16, 16, 2, 8), cut(symbols24, 24, 3, 12)},
+		Latin:   []Cut{cut(latin12, 12, 1, 4), cut(latin14, 14, 1, 4), cut(latin20, 20, 2, 7)},
+		Symbols: []Cut{cut(symbols12, 12, 2, 6), cut(symbols14, 14, 2, 6), cut(symbols16, 16, 2, 8), cut(symbols24, 24, 3, 12)},
 	}
 }
 

@@ -1,0 +1,242 @@
+package gate
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
+	"github.com/charmbracelet/x/vt"
+	"pgregory.net/rapid"
+
+	"checkpoint/gate"
+	"checkpoint/tui/look"
+	"checkpoint/verify"
+)
+
+// shown is a screen in a terminal's memory.
+func shown(t *testing.T, s string, w, h int) *vt.Emulator {
+	t.Helper()
+	e := vt.NewEmulator(w, h)
+	t.Cleanup(func() { e.Close() })
+	if _, err := e.WriteString(strings.ReplaceAll(s, "\n", "\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// fit checks that a screen is exactly w × h cells.
+func fit(t interface{ Errorf(string, ...any) }, s string, w, h int) {
+	lines := strings.Split(s, "\n")
+	if len(lines) != h {
+		t.Errorf("%d lines at %d×%d", len(lines), w, h)
+	}
+	for i, l := range lines {
+		if n := ansi.StringWidth(l); n != w {
+			t.Errorf("line %d is %d cells wide at %d×%d: %q", i, n, w, h, ansi.Strip(l))
+		}
+	}
+}
+
+// TestBigEnough holds the ground to 60 % of the screen and symbol and words to
+// a quarter of its height, from the smallest screen to a wall's.
+func TestBigEnough(t *testing.T) {
+	for _, size := range [][2]int{{80, 24}, {80, 25}, {90, 30}, {100, 30}, {100, 37}, {120, 30}, {120, 40}, {128, 48}, {132, 43}, {160, 45}, {160, 50}, {200, 50}, {213, 60}, {240, 67}} {
+		w, h := size[0], size[1]
+		for _, l := range []look.Lang{look.Chinese, look.English} {
+			for _, n := range verify.Names() {
+				s := still(n, someConfig(l), w, h, colorprofile.ANSI)
+				fit(t, s, w, h)
+				m := newModel(t.Context(), someConfig(l))
+				m.w, m.h = w, h
+				m.cfg.Views = nil
+				c := newCard(judged(n, 1), false)
+				k := m.theme.Card(n)
+				bw, bh := w-2*k.FrameWide, h-4-2*k.FrameHigh()
+				must := 0
+				for _, line := range m.lines(c, bw-2) {
+					if !line.small {
+						must++
+					}
+				}
+				if k.Bars {
+					bw, bh = w-12, h-4-2*(1+h/24)
+				}
+				if p := m.plan(n, bw, bh, must, h); p.score < good-100 {
+					t.Errorf("%v at %d×%d, language %d: a word is lower than a quarter (score %d)", n, w, h, l, p.score)
+				}
+			}
+		}
+	}
+}
+
+// TestGroundFills counts the cells of the verdict's own colours.
+func TestGroundFills(t *testing.T) {
+	for _, size := range [][2]int{{80, 24}, {120, 40}, {200, 50}, {20, 5}} {
+		w, h := size[0], size[1]
+		for _, n := range verify.Names() {
+			if n == verify.NoCheck { // plain: it has the terminal's own ground
+				continue
+			}
+			e := shown(t, still(n, someConfig(look.Chinese), w, h, colorprofile.ANSI), w, h)
+			painted := 0
+			for y := range h {
+				for x := range w {
+					c := e.CellAt(x, y)
+					if c == nil || c.Width == 0 && x > 0 {
+						c = e.CellAt(x-1, y) // the second half of a wide character
+					}
+					if c != nil && c.Style.Bg != nil {
+						painted++
+					}
+				}
+			}
+			if painted*10 < w*h*6 {
+				t.Errorf("%v fills %d of %d cells at %d×%d", n, painted, w*h, w, h)
+			}
+		}
+	}
+}
+
+// signature is what tells a card from others at a glance: its ground, frame and
+// texture, without words.
+func signature(th look.Theme, n verify.Name) string {
+	cv := look.NewCanvas(40, 12)
+	th.Ground(cv, 0, 0, 40, 12, n)
+	return strings.Join(cv.Lines(), "\n")
+}
+
+// TestFamiliesDiffer holds that no two verdicts look alike, least of all of
+// different families, with any number of colours.
+func TestFamiliesDiffer(t *testing.T) {
+	for _, p := range []colorprofile.Profile{colorprofile.TrueColor, colorprofile.ANSI256, colorprofile.ANSI, colorprofile.ASCII} {
+		for _, console := range []bool{false, true} {
+			th := look.NewTheme(p, true, console)
+			seen := map[string]verify.Name{}
+			for _, n := range verify.Names() {
+				s := signature(th, n)
+				if other, ok := seen[s]; ok {
+					t.Errorf("%v and %v look alike with %v", n, other, p)
+				}
+				seen[s] = n
+			}
+		}
+	}
+	// With 16 colours the grounds are those that the manual names.
+	th := look.NewTheme(colorprofile.ANSI, true, false)
+	for n, want := range map[verify.Name]look.Color{
+		verify.Pass: look.Basic(2), verify.PassGold: look.Basic(2), verify.CheckID: look.Basic(15), verify.More: look.Basic(4),
+		verify.Amber: look.Basic(11), verify.Red: look.Basic(1), verify.Refresh: look.Basic(5), verify.NotOurs: look.Basic(8),
+		verify.Invalid: look.Basic(0), verify.IssuerFault: look.Basic(8), verify.NoCheck: 0,
+	} {
+		if got := th.Card(n).Ground; got != want {
+			t.Errorf("%v has ground %x, want %x", n, got, want)
+		}
+	}
+	// Red and green belong to one verdict each: neither a device's fault nor an
+	// unreadable code may borrow them.
+	for _, n := range []verify.Name{verify.Refresh, verify.NotOurs, verify.Invalid, verify.IssuerFault, verify.Device, verify.NoVerdict} {
+		if g := th.Card(n).Ground; g == look.Basic(1) || g == look.Basic(9) || g == look.Basic(2) || g == look.Basic(10) {
+			t.Errorf("%v stands on red or green", n)
+		}
+	}
+}
+
+// TestTinyScreen: below the smallest size the symbol, the word and the action
+// still stand.
+func TestTinyScreen(t *testing.T) {
+	for _, n := range verify.Names() {
+		s := ansi.Strip(still(n, someConfig(look.Chinese), 20, 5, colorprofile.ANSI))
+		word := look.Word(n)
+		action := []rune(look.Action(n, judged(n, 1).Verdict.Reason, look.Phones{}).ZH)
+		for _, want := range []string{look.Symbol(n), word.ZH, word.EN, string(action[:2])} {
+			if !strings.Contains(s, want) {
+				t.Errorf("%v at 20×5 lacks %q:\n%s", n, want, s)
+			}
+		}
+	}
+}
+
+// TestAnySize draws everything at any size, kind of terminal and order of
+// events: never a panic, always exactly the screen.
+func TestAnySize(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := someConfig(rapid.SampledFrom([]look.Lang{look.Chinese, look.English}).Draw(t, "lang"))
+		cfg.Blocks = rapid.SampledFrom([]look.Blocks{look.HalfBlocks, look.Spaces}).Draw(t, "blocks")
+		cfg.Console = rapid.Bool().Draw(t, "console")
+		p := rapid.SampledFrom([]colorprofile.Profile{colorprofile.TrueColor, colorprofile.ANSI256, colorprofile.ANSI, colorprofile.ASCII}).Draw(t, "colours")
+		w, h := rapid.IntRange(1, 250).Draw(t, "w"), rapid.IntRange(1, 80).Draw(t, "h")
+		n := rapid.SampledFrom(append(verify.Names(), verify.NoVerdict)).Draw(t, "verdict")
+		e := judged(n, 9)
+		e.Recording = rapid.Bool().Draw(t, "recording")
+		e.Verdict.Person = verify.Person{Name: rapid.String().Draw(t, "name"), Document: rapid.String().Draw(t, "document")}
+		e.Verdict.Reason = rapid.SampledFrom(verify.Reasons()).Draw(t, "reason")
+		state := someState()
+		state.KeysAge *= 9
+		fit(t, Still(cfg, w, h, p, someView(), append(history(), e)...), w, h)
+		fit(t, Still(cfg, w, h, p, someView(), append(history(), state)...), w, h)
+		d := newModel(t.Context(), cfg)
+		d.w, d.h = w, h
+		d.hear(state)
+		d.dialog.kind = dialogKind(rapid.IntRange(1, int(techDialog)).Draw(t, "dialog"))
+		fit(t, d.screen(), w, h)
+	})
+}
+
+// TestConsoleHasNoHan: the bare Linux console gets ASCII, line drawing and
+// blocks only.
+func TestConsoleHasNoHan(t *testing.T) {
+	cfg := someConfig(look.Chinese)
+	cfg.Console = true
+	for _, n := range append(verify.Names(), verify.NoVerdict) {
+		for _, r := range ansi.Strip(still(n, cfg, 80, 25, colorprofile.ANSI)) {
+			if r > 0x7E && !strings.ContainsRune("█▀▄▒─│┌┐└┘·…", r) {
+				t.Errorf("%v shows %q on the console", n, r)
+			}
+		}
+	}
+}
+
+// TestSpacesHaveNothingAmbiguous: where ambiguous characters take two cells
+// none is written.
+func TestSpacesHaveNothingAmbiguous(t *testing.T) {
+	cfg := someConfig(look.Chinese)
+	cfg.Blocks = look.Spaces
+	for _, n := range append(verify.Names(), verify.NoVerdict) {
+		s := ansi.Strip(still(n, cfg, 120, 40, colorprofile.ANSI))
+		if i := strings.IndexAny(s, "█▀▄▒─│╭╮╰╯·●⇡✓✚▭◐▲■⟳✕⚙○"); i >= 0 {
+			t.Errorf("%v shows %q with --blocks space", n, s[i:min(len(s), i+6)])
+		}
+	}
+}
+
+func BenchmarkVerdict(b *testing.B) {
+	cfg := someConfig(look.Chinese)
+	m := newModel(b.Context(), cfg)
+	m.w, m.h = 120, 40
+	e := judged(verify.CheckID, 1)
+	b.ReportAllocs()
+	for b.Loop() {
+		m.hear(e)
+		m.screen()
+	}
+}
+
+func BenchmarkLiveFrame(b *testing.B) {
+	cfg := someConfig(look.Chinese)
+	cfg.Views = func(context.Context) (gate.View, bool) { return gate.View{}, false }
+	m := newModel(b.Context(), cfg)
+	m.w, m.h, m.profile = 120, 40, colorprofile.TrueColor
+	m.dress()
+	m.hear(someState())
+	v := *someView()
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		for j := range v.Luma {
+			v.Luma[j] += byte(i + j) // every pixel changes
+		}
+		m.Update(viewTaken{v, true})
+		m.screen()
+	}
+}
