@@ -141,7 +141,7 @@ func parseSource(text string) (source, error) {
 		return source{}, fmt.Errorf("%q: want v4l2:auto, v4l2:PATH, dir:PATH, mjpeg:URL, evdev:PATH, serial:PATH[@BAUD] or stdin", text)
 	}
 	if s.path == "" || len(s.path) > maxPath || strings.ContainsRune(s.path, 0) {
-		return source{}, fmt.Errorf("%q: want a path after %s:", text, kind)
+		return source{}, fmt.Errorf("%q: want %s:PATH with a path of at most %d bytes", text, kind, maxPath)
 	}
 	return s, nil
 }

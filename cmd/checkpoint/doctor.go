@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"checkpoint/camera"
-	"checkpoint/gate"
 	"checkpoint/localdb"
 	"checkpoint/verify"
 	"github.com/spf13/cobra"
@@ -357,13 +356,4 @@ func examineTerminal(out io.Writer, env func(string) string) finding {
 		return warning("terminal", "%s: %s", what, strings.Join(bad, ", "))
 	}
 	return good("terminal", "%s", what)
-}
-
-// selfTests are the findings in the form of a gate's first event.
-func selfTests(all []finding) []gate.SelfTest {
-	tests := make([]gate.SelfTest, len(all))
-	for i, f := range all {
-		tests[i] = gate.SelfTest{Name: f.Name, OK: f.OK, Detail: oneLine(f.Detail)}
-	}
-	return tests
 }

@@ -28,7 +28,12 @@ checkpoint doctor`,
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
-	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usagef("%v (see %s --help)", err, c.CommandPath()) })
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if strings.HasSuffix(err.Error(), "unknown flag: --insecure-trust") {
+			return usagef("%s: --insecure-trust is for scan and explain; a gate takes signed trust: checkpoint trust install FILE", c.CommandPath())
+		}
+		return usagef("%v (see %s --help)", err, c.CommandPath())
+	})
 	root.AddCommand(a.commands()...)
 	return root
 }
