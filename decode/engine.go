@@ -138,19 +138,22 @@ func (e *engine) readGrey(dst []byte, l *layer, t triple, inverted bool) (Symbol
 	anchors := [4]Point{{tl.x, tl.y}, {tr.x, tr.y}, {tr.x + bl.x - tl.x, tr.y + bl.y - tl.y}, {bl.x, bl.y}}
 	first := t.dimension()
 	bestScore, n := 0.0, 0
-	var at perspective
+	var start [4]Point
 	for _, dimension := range [...]int{first, first - 4, first + 4} {
 		if dimension < 21 || dimension > 177 {
 			continue
 		}
 		version := (dimension - 17) / 4
-		cells := e.grid.cells(version)
-		p, score := l.refine(anchors, dimension, cells, e.grid.far[version], inverted)
-		if score /= float64(len(cells)); score > bestScore {
-			bestScore, n, at = score, dimension, p
+		c, score := l.tilt(anchors, dimension, e.grid.cells(version), e.grid.far[version], inverted)
+		if score > bestScore {
+			bestScore, n, start = score, dimension, c
 		}
 	}
-	if n == 0 || !e.grid.sample(&l.p, &at, n) {
+	if n == 0 {
+		return Symbol{}, dst, false
+	}
+	at, ok := l.refine(start, n, e.grid.cells((n-17)/4), inverted)
+	if !ok || !e.grid.sample(&l.p, &at, n) {
 		return Symbol{}, dst, false
 	}
 	for _, sharpening := range [...]float32{0.5, 1.5, 0} {

@@ -137,14 +137,14 @@ func (l *layer) fit(t *perspective, cells []cell, inverted bool) float64 {
 	return sum
 }
 
-// refine moves the four anchors until no small move of one of them makes the
-// known modules agree better. The fourth, which no finder holds, is first
-// looked for in a field of reach modules around: that is the tilt.
-func (l *layer) refine(c [4]Point, n int, cells, far []cell, inverted bool) (perspective, float64) {
+// tilt looks for the fourth anchor, which no finder holds, in a field of some
+// modules around where it lies without tilt, and returns how well all known
+// modules agree then, the mean of one.
+func (l *layer) tilt(c [4]Point, n int, cells, far []cell, inverted bool) ([4]Point, float64) {
 	side := float64(n) - 2*anchor
 	best, ok := quad(c, side)
 	if !ok {
-		return best, 0
+		return c, -fitLimit
 	}
 	module := moduleSize(c, n-7)
 	const reach, pace = 6, 0.75
@@ -162,6 +162,18 @@ func (l *layer) refine(c [4]Point, n int, cells, far []cell, inverted bool) (per
 			}
 		}
 	}
+	return c, l.fit(&best, cells, inverted) / float64(len(cells))
+}
+
+// refine moves the four anchors until no small move of one of them makes the
+// known modules agree better.
+func (l *layer) refine(c [4]Point, n int, cells []cell, inverted bool) (perspective, bool) {
+	side := float64(n) - 2*anchor
+	best, ok := quad(c, side)
+	if !ok {
+		return best, false
+	}
+	module := moduleSize(c, n-7)
 	score := l.fit(&best, cells, inverted)
 	for _, step := range [...]float64{0.5, 0.25, 0.12} {
 		for range 3 {
@@ -185,7 +197,7 @@ func (l *layer) refine(c [4]Point, n int, cells, far []cell, inverted bool) (per
 			}
 		}
 	}
-	return best, score
+	return best, score > 0
 }
 
 // outline is where the outer corners of a symbol of n modules lie.

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/makiuchi-d/gozxing/common/reedsolomon"
 )
 
 // TestEncodeSizes: the versions of the native codes' sizes.
@@ -145,6 +147,25 @@ func TestStats(t *testing.T) {
 	s.Scan(img)
 	if got, want := s.Stats(), (Stats{Frames: 2, Empty: 1, Read: 1}); got != want {
 		t.Errorf("counted %+v, want %+v", got, want)
+	}
+}
+
+// TestFaultIsAPictureWithoutASymbol breaks the engine; the next picture must be
+// read again.
+func TestFaultIsAPictureWithoutASymbol(t *testing.T) {
+	_, code := passCode(t, 1)
+	img := paper(640, 480, 150, 2, 1)
+	put(img, code, 100, 80, 5, 20, 220)
+	s := NewScanner(Options{})
+	s.engine.rs = &reedsolomon.ReedSolomonDecoder{} // without a field: panics when asked
+	if res := s.Scan(img); len(res.Symbols) != 0 {
+		t.Fatal("read with a broken engine")
+	}
+	if n := s.Stats().Faults; n != 1 {
+		t.Fatalf("%d faults counted", n)
+	}
+	if res := s.Scan(img); len(res.Symbols) != 1 {
+		t.Error("not read after a fault")
 	}
 }
 

@@ -184,6 +184,31 @@ func TestCodesAreThere(t *testing.T) {
 	t.Logf("hard ones read: %d of %d", read, hard)
 }
 
+func TestOtherSizes(t *testing.T) {
+	for _, size := range [][2]int{{320, 240}, {1280, 720}, {1920, 1080}} {
+		c := &clock{morning}
+		cam, err := New(Config{
+			Width: size[0], Height: size[1], FPS: 15, Seed: 2, Now: c.now, Sleep: c.sleep,
+			Next: func(n uint64, at time.Time) Prop { p := prop(t, n); p.Difficulty = Easy; return p },
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, read := decode.NewScanner(decode.Options{}), false
+		for i := 0; i < 30 && !read; i++ {
+			f := next(t, cam)
+			if f.Width != size[0] || f.Height != size[1] || len(f.Luma) != size[0]*size[1] {
+				t.Fatalf("a frame of %d×%d with %d bytes", f.Width, f.Height, len(f.Luma))
+			}
+			res := s.Scan(decode.Image{Luma: f.Luma, Width: f.Width, Height: f.Height, Stride: f.Stride})
+			read = len(res.Symbols) == 1 && bytes.Equal(res.Symbols[0].Payload, text(1))
+		}
+		if !read {
+			t.Errorf("%v: an easy code is not read within 2 s", size)
+		}
+	}
+}
+
 func TestPeopleLeave(t *testing.T) {
 	gone := func(cam *Camera, frames int) bool {
 		for range frames {
