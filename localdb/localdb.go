@@ -47,6 +47,7 @@ var (
 	ErrOlder    = errors.New("trust is older")           // than what is installed
 	ErrConflict = errors.New("same trust version twice") // with other bytes
 	ErrTrust    = errors.New("trust does not fit")       // empty, too large, or without a version
+	ErrBusy     = errors.New("somebody reads the log")   // Checkpoint only: try again
 	ErrIdentity = errors.New("sealed for another epoch") // make a new Sealer for DB.Identity
 )
 

@@ -49,7 +49,8 @@ type DB struct {
 		at      record.Stamp
 	}
 	disk    disk
-	commits int // since the log was emptied
+	commits int  // since the log was emptied
+	owed    bool // rows were purged: the log must be cut
 
 	mu      sync.RWMutex // guards what follows, which readers see too
 	id      record.Identity
@@ -269,14 +270,17 @@ func (db *DB) connect(ctx context.Context, synchronous string) error {
 	}
 	// An emptied log makes the file's own size tell the truth: a file that was
 	// cut off shows here and not in the middle of a shift.
-	if err := checkpoint(ctx, db.conn, "TRUNCATE"); err != nil {
+	// Somebody who looks into the file with another tool may prevent it.
+	err = checkpoint(ctx, db.conn, "TRUNCATE")
+	if err != nil && !errors.Is(err, ErrBusy) {
 		return err
 	}
+	emptied := err == nil
 	var pages int64
 	if err := db.conn.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
 		return err
 	}
-	if fileSize(db.path) < pages*pageSize {
+	if emptied && fileSize(db.path) < pages*pageSize {
 		return db.fail(ErrDamaged, nil)
 	}
 	if err := db.stmt.prepare(ctx, db.conn); err != nil {
@@ -381,5 +385,8 @@ func (db *DB) Close(ctx context.Context, at record.Stamp) error {
 	head, _ := db.Head()
 	sawErr := db.side.saw(head)
 	emptyErr := checkpoint(context.WithoutCancel(ctx), db.conn, "TRUNCATE")
+	if errors.Is(emptyErr, ErrBusy) {
+		emptyErr = nil // the log is as good as the file; the next Open empties it
+	}
 	return db.explain("close", errors.Join(tellErr, sawErr, emptyErr, db.release()))
 }

@@ -90,7 +90,8 @@ func (db *DB) Confirm(ctx context.Context, first, last uint64, receipt []byte) e
 // Purge removes at most 1 000 of the oldest rows, as far as they are older than
 // the retention and, on an enrolled gate, confirmed. It says how many went: call
 // it again while it is not 0, then Checkpoint, and nothing of them stays in the
-// file or its log. With a clock of unknown quality nothing goes.
+// file or its log; a Checkpoint that found the log in use is done by a later
+// Tick. With a clock of unknown quality nothing goes.
 func (db *DB) Purge(ctx context.Context, at record.Stamp) (gone int, err error) {
 	if at.Quality == 0 {
 		return 0, nil
@@ -123,6 +124,7 @@ func (db *DB) Purge(ctx context.Context, at record.Stamp) (gone int, err error) 
 			return err
 		}
 		t.purged = through
+		db.owed = true
 		return nil
 	})
 	if err != nil {

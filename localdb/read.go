@@ -39,36 +39,57 @@ func (db *DB) whole(seq uint64, body []byte) (record.Row, error) {
 	return r, nil
 }
 
-// Rows reads rows in order from the number on, as they stood when it began. It
-// ends at the first error, which it yields.
+// readRows is how many rows are read at once: while the caller looks at them no
+// reader holds the log, and no connection is taken.
+const readRows = 1000
+
+// Rows reads rows in order from the number on, to the newest when it began; what
+// is purged meanwhile is left out. It ends at the first error, which it yields.
 func (db *DB) Rows(ctx context.Context, from uint64) iter.Seq2[record.Row, error] {
 	return func(yield func(record.Row, error) bool) {
-		if db.closed.Load() {
-			yield(record.Row{}, ErrClosed)
-			return
-		}
-		rows, err := db.reader.QueryContext(ctx, `SELECT seq, body FROM row WHERE seq >= ? ORDER BY seq`, int64(from))
-		if err != nil {
-			yield(record.Row{}, db.explain("read rows", err))
-			return
-		}
-		defer rows.Close()
-		var raw sql.RawBytes
-		for rows.Next() {
-			var seq int64
-			if err := rows.Scan(&seq, &raw); err != nil {
-				yield(record.Row{}, db.explain("read rows", err))
+		last, _ := db.Head()
+		for from <= last {
+			rows, err := db.some(ctx, from, last)
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if err != nil {
+				yield(record.Row{}, err)
 				return
 			}
-			r, err := db.whole(uint64(seq), raw)
-			if !yield(r, err) || err != nil {
+			if len(rows) == 0 {
 				return
 			}
-		}
-		if err := rows.Err(); err != nil {
-			yield(record.Row{}, db.explain("read rows", err))
+			from = rows[len(rows)-1].Seq + 1
 		}
 	}
+}
+
+func (db *DB) some(ctx context.Context, from, last uint64) (some []record.Row, err error) {
+	if db.closed.Load() {
+		return nil, ErrClosed
+	}
+	rows, err := db.reader.QueryContext(ctx, `SELECT seq, body FROM row WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?`,
+		int64(from), int64(last), readRows)
+	if err != nil {
+		return nil, db.explain("read rows", err)
+	}
+	defer rows.Close()
+	var raw sql.RawBytes
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq, &raw); err != nil {
+			return some, db.explain("read rows", err)
+		}
+		r, err := db.whole(uint64(seq), raw)
+		if err != nil {
+			return some, err
+		}
+		some = append(some, r)
+	}
+	return some, db.explain("read rows", rows.Err())
 }
 
 // Context finds a sealing context by its name: what headquarters needs to open

@@ -3,6 +3,8 @@ package localdb
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"strconv"
 
 	"checkpoint/record"
 )
@@ -90,7 +92,7 @@ func (db *DB) Status(at record.Stamp) (Status, error) {
 
 	if s.Waiting > 0 && oldest.seq != first {
 		row, err := db.Row(ctx, first)
-		if err != nil {
+		if err != nil && !errors.Is(err, ErrNoScan) { // purged a moment ago
 			return Status{}, err
 		}
 		oldest.seq, oldest.at = first, row.WallMS
@@ -187,8 +189,13 @@ func (db *DB) sweep(ctx context.Context, look bool) error {
 	if look && !db.closed.Load() {
 		err = db.look(ctx)
 	}
-	head := db.head
+	head, cut := db.head, look && db.owed
 	db.write.Unlock()
+	if cut {
+		if err := db.Checkpoint(ctx); err != nil && !errors.Is(err, ErrBusy) {
+			return err
+		}
+	}
 	if err != nil || !full {
 		return db.explain("look at the disk", err)
 	}
@@ -198,23 +205,45 @@ func (db *DB) sweep(ctx context.Context, look bool) error {
 	return db.explain("write the side file", db.side.saw(head))
 }
 
-// Checkpoint empties the log into the file and cuts it to nothing. It waits for
-// readers, at most 5 s.
+// Checkpoint empties the log into the file and cuts it to nothing. While
+// somebody reads the whole file (VerifyChain) it returns ErrBusy soon, rather
+// than keep rows waiting: try again later.
 func (db *DB) Checkpoint(ctx context.Context) error {
 	db.write.Lock()
 	defer db.write.Unlock()
 	if db.closed.Load() {
 		return ErrClosed
 	}
-	db.commits = 0
-	return db.explain("empty the log", checkpoint(ctx, db.conn, "TRUNCATE"))
+	if err := db.patience(ctx, 50); err != nil {
+		return db.explain("empty the log", err)
+	}
+	err := checkpoint(ctx, db.conn, "TRUNCATE")
+	db.owed = db.owed && err != nil
+	if again := db.patience(context.WithoutCancel(ctx), busyMS); err == nil {
+		err = again
+	}
+	return db.explain("empty the log", err)
+}
+
+// patience sets how long the writer waits for others.
+func (db *DB) patience(ctx context.Context, ms int) error {
+	_, err := db.conn.ExecContext(ctx, "PRAGMA busy_timeout = "+strconv.Itoa(ms))
+	return err
 }
 
 type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
+// checkpoint moves the log into the file. With TRUNCATE it returns ErrBusy when
+// that was not possible to the end; PASSIVE does what it can.
 func checkpoint(ctx context.Context, q querier, mode string) error {
 	var busy, frames, moved int
-	return q.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &frames, &moved)
+	if err := q.QueryRowContext(ctx, "PRAGMA wal_checkpoint("+mode+")").Scan(&busy, &frames, &moved); err != nil {
+		return err
+	}
+	if mode == "TRUNCATE" && busy != 0 {
+		return ErrBusy
+	}
+	return nil
 }

@@ -199,21 +199,13 @@ func (db *DB) Counts(ctx context.Context, from, to time.Time) ([]HourCount, erro
 			}
 		}
 	}
-	// The lock is held over the query: no flush may begin in between.
-	db.mu.RLock()
-	defer db.mu.RUnlock()
 	tx, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, db.explain("count", err)
 	}
 	defer tx.Rollback()
-	var flushes int64
-	if err := tx.QueryRowContext(ctx, `SELECT flushes FROM gate`).Scan(&flushes); err != nil {
+	if err := db.beside(ctx, tx, add); err != nil {
 		return nil, db.explain("count", err)
-	}
-	add(db.pending)
-	if uint64(flushes) < db.flushes {
-		add(db.flying)
 	}
 	rows, err := tx.QueryContext(ctx, `SELECT hour, verdict, reason, rows + counted FROM hourly
 		WHERE hour BETWEEN ? AND ?`, first, last)
@@ -240,4 +232,21 @@ func (db *DB) Counts(ctx context.Context, from, to time.Time) ([]HourCount, erro
 		return cmp.Or(cmp.Compare(a.HourMS, b.HourMS), cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Reason, b.Reason))
 	})
 	return counts, nil
+}
+
+// beside gives the counts that the file, as tx sees it, does not have yet. The
+// lock is held over tx's first read, which fixes what it sees: no flush may
+// begin in between. It is never held while waiting for a connection.
+func (db *DB) beside(ctx context.Context, tx *sql.Tx, add func(map[hourKey]hourSum)) error {
+	db.mu.RLock()
+	defer db.mu.RUnlock()
+	var flushes int64
+	if err := tx.QueryRowContext(ctx, `SELECT flushes FROM gate`).Scan(&flushes); err != nil {
+		return err
+	}
+	add(db.pending)
+	if uint64(flushes) < db.flushes {
+		add(db.flying)
+	}
+	return nil
 }
