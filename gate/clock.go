@@ -56,7 +56,11 @@ const (
 	syncedAhead = 12 * time.Hour     // own synced rows may lift the floor so far past the anchor
 	votesAhead  = 7 * 24 * time.Hour // codes may, so a mall reopens after a holiday
 	voteMargin  = 60 * time.Second
-	jumpLimit   = 90 * time.Second
+
+	// jumpLimit is how far wall and monotonic time may part before it is a
+	// jump. As far below the floor the wall is still believed: a time server
+	// that takes back a second must not leave a gate on estimated time.
+	jumpLimit = 90 * time.Second
 )
 
 // NewClock makes a clock from what was remembered. An anchor newer than the
@@ -90,7 +94,7 @@ func (c *Clock) read() (verify.Instant, time.Time) {
 }
 
 func (c *Clock) guard(wall time.Time, q verify.Quality, mono time.Time) verify.Instant {
-	if low := c.low(mono); wall.Round(0).Before(low) {
+	if low := c.low(mono); wall.Round(0).Before(low.Add(-jumpLimit)) {
 		return verify.Instant{Time: low.UTC(), Quality: verify.ClockEstimated}
 	}
 	return verify.Instant{Time: wall.Round(0).UTC(), Quality: q}
@@ -178,7 +182,7 @@ func (c *Clock) Remember() Floor {
 	defer c.mu.Unlock()
 	f := c.f
 	f.Run = c.ran(mono)
-	if low := c.low(mono); wall.Round(0).Before(low) {
+	if low := c.low(mono); wall.Round(0).Before(low.Add(-jumpLimit)) {
 		f.Floor = low.UTC() // running on the floor: what has passed has passed
 	}
 	return f

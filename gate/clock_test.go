@@ -134,3 +134,23 @@ func TestMemoryLastsOverTheTurnOfItsKeys(t *testing.T) {
 		t.Error("still known when both keys are gone")
 	}
 }
+
+func TestSmallStepsBackAreNotBelowTheFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &wall{}
+		c := clockAt(w, time.Hour, verify.ClockSynced)
+		c.Wrote(c.At())
+		w.mu.Lock()
+		w.offset -= 5 * time.Second
+		w.mu.Unlock()
+		if at := c.At(); at.Quality != verify.ClockSynced || !at.Time.Equal(builtAt.Add(time.Hour-5*time.Second)) {
+			t.Errorf("five seconds back: %v %v, want the wall, synced", at.Time, at.Quality)
+		}
+		w.mu.Lock()
+		w.offset -= time.Hour
+		w.mu.Unlock()
+		if at := c.At(); at.Quality != verify.ClockEstimated {
+			t.Errorf("an hour back: %v, want estimated", at.Quality)
+		}
+	})
+}
