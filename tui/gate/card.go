@@ -50,7 +50,7 @@ func newCard(e gate.Judged, idCheck bool) *card {
 			if c.person != "" {
 				c.person += "  "
 			}
-			c.person += "…" + d
+			c.person += "*" + d
 		}
 	}
 	return c

@@ -222,11 +222,7 @@ func (m *model) dialogText(w, h int) (title string, lines []string) {
 		lines = append(lines, "checkpoint "+look.Clean(m.cfg.Version), m.chars.Foreign(m.begun.Source), "")
 		lines = append(lines, "\x01"+say(look.SaySelfTest))
 		for _, t := range m.begun.Tests {
-			mark := m.chars.Symbol(verify.Pass)
-			if !t.OK {
-				mark = m.chars.Symbol(verify.Device)
-			}
-			lines = append(lines, fmt.Sprintf(" %s %s  %s", mark, say(look.Test(t.Name)), m.chars.Foreign(t.Detail)))
+			lines = append(lines, " "+m.testLine(t))
 		}
 		lines = append(lines, "", "\x01"+say(look.SayLowerFloor), "\x01q "+say(look.SayKeyLeave))
 	default:
@@ -241,16 +237,26 @@ func (m *model) dialogText(w, h int) (title string, lines []string) {
 			lines = append(lines, "\x01"+b.String())
 		}
 		lines = append(lines, "")
-		for _, n := range verify.Names() {
-			word := look.Word(n)
-			l := m.chars.Symbol(n) + " "
-			if m.chars.Han {
-				l += word.ZH + "  "
+		half := ""
+		for i, n := range verify.Names() {
+			l := m.chars.Symbol(n) + " " + m.wordText(look.Word(n))
+			if i%2 == 0 {
+				half = l + strings.Repeat(" ", max(2, 26-look.Width(l)))
+				continue
 			}
-			lines = append(lines, l+word.EN)
+			lines = append(lines, half+l)
 		}
 	}
 	return title, lines
+}
+
+// testLine is one line of the self-test.
+func (m *model) testLine(t gate.SelfTest) string {
+	mark := m.chars.Symbol(verify.Pass)
+	if !t.OK {
+		mark = m.chars.Symbol(verify.IssuerFault)
+	}
+	return fmt.Sprintf("%s %s  %s", mark, m.say(look.Test(t.Name)), m.chars.Foreign(t.Detail))
 }
 
 // logLine is one verdict in words.

@@ -89,6 +89,7 @@ type cacheKey struct {
 	mark     bool // recording, or a code waits
 	coach    gate.Coached
 	free     bool // no code is asked here
+	begun    bool // the self-test stands
 }
 
 // New makes the screen. It ends when ctx is done, the events end, or the guard

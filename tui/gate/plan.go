@@ -123,7 +123,7 @@ func (s *style) best(han, latin []option, h, text, need int, plain string) plan 
 		if rows+gap*gaps+text > h || score <= best.score {
 			return
 		}
-		best = plan{gap: gap, rows: rows + gap*gaps, score: score}
+		best = plan{text: plain, gap: gap, rows: rows + gap*gaps, score: score}
 		first, second = a, b
 	}
 	for i := range one {
@@ -134,6 +134,13 @@ func (s *style) best(han, latin []option, h, text, need int, plain string) plan 
 	}
 	for j := range two {
 		consider(nil, &two[j])
+	}
+	switch alone := first == nil || second == nil; {
+	case first == nil && second == nil:
+	case alone && best.rows+1+text <= h:
+		best.rows++ // both words as text too: one has no room to be large
+	default:
+		best.text = ""
 	}
 	for _, o := range [2]*option{first, second} {
 		if o != nil {

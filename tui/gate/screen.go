@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"slices"
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
@@ -127,7 +128,7 @@ func (m *model) panel(w, h int) []string {
 		m.panelW, m.panelH = x, h
 		m.redraw()
 	}
-	k := cacheKey{w: w, h: h, sh: m.h, coach: m.coach, free: m.free()}
+	k := cacheKey{w: w, h: h, sh: m.h, coach: m.coach, free: m.free(), begun: len(m.recent) == 0 && len(m.begun.Tests) > 0}
 	if c := m.card; c != nil {
 		k.card, k.name, k.mark = c.id, c.name, c.recording
 	}
@@ -178,10 +179,24 @@ func (m *model) idle(cv *look.Canvas, w, h int) {
 		cv.Centered(in, row, iw, words.text, m.theme.Strong)
 		row++
 	}
-	if m.chars.Han || other == word.EN {
+	if other != words.text && (m.chars.Han || other == word.EN) {
 		cv.Centered(in, row+1, iw, other, m.theme.Strong)
 	}
 	at := h - 2 - in
+	if len(m.recent) == 0 { // just started: the self-test, a line each
+		y := at - 2
+		for _, t := range slices.Backward(m.begun.Tests) {
+			if y <= row+1 {
+				break
+			}
+			p := m.theme.Muted
+			if !t.OK {
+				p = m.theme.Notice
+			}
+			cv.TextIn(in+2, y, iw-4, m.testLine(t), p)
+			y--
+		}
+	}
 	switch {
 	case m.stated && !m.state.CameraOK:
 		t := m.say(look.SayNoPicture)
@@ -208,13 +223,15 @@ func (m *model) wordsFor(word look.Phrase, w, h int) (p plan, other string) {
 	}
 	s := m.style
 	s.lang = look.Chinese // one word: the order is of no account
-	inHan, inLatin := s.best(han, nil, h, 0, need, word.ZH), s.best(nil, latin, h, 0, need, word.EN)
+	inHan, inLatin := s.best(han, nil, h, 0, need, ""), s.best(nil, latin, h, 0, need, "")
 	switch {
 	case len(inHan.words) > 0 && (m.lang == look.Chinese || len(inLatin.words) == 0):
 		return inHan, word.EN
 	case len(inLatin.words) > 0:
 		return inLatin, word.ZH
 	}
-	inHan.text = m.say(word)
+	if inHan.text = m.say(word); inHan.text == word.EN {
+		return inHan, m.chars.Say(word, look.Chinese)
+	}
 	return inHan, word.EN
 }

@@ -74,13 +74,14 @@ func (c *Canvas) Text(x, y int, s string, p Paint) int {
 	return c.TextIn(x, y, c.W-x, s, p)
 }
 
-// TextIn is Text in at most width cells; what does not fit ends in "…".
+// TextIn is Text in at most width cells; what does not fit ends in "..":
+// an ellipsis takes two cells where ambiguous characters do.
 func (c *Canvas) TextIn(x, y, width int, s string, p Paint) int {
 	width = min(width, c.W-x)
 	if width <= 0 || s == "" {
 		return 0
 	}
-	s = ansi.Truncate(s, width, "…")
+	s = ansi.Truncate(s, width, "..")
 	at := x
 	for s != "" {
 		g, n := ansi.FirstGraphemeCluster(s, ansi.GraphemeWidth)
