@@ -31,7 +31,7 @@ func TestVerdicts(t *testing.T) {
 		w := world(t, seed)
 		v := verify.New(w.Snapshot()).At(w.Venue())
 		at := morning
-		for n := uint64(1); n <= 400; n++ {
+		for n := uint64(1); n <= 250; n++ {
 			text, want, err := w.Text(n, at)
 			if err != nil {
 				t.Fatal(err)
@@ -204,7 +204,7 @@ func TestMorningThroughTheCamera(t *testing.T) {
 	s := decode.NewScanner(decode.Options{})
 	read := map[uint64]bool{}
 	whole := map[uint64]time.Time{}
-	for cam.Shown() < 22 {
+	for cam.Shown() < 15 {
 		f, err := cam.Next(context.Background())
 		if err != nil {
 			t.Fatal(err)
