@@ -51,6 +51,7 @@ func TestMalformed(t *testing.T) {
 		{"alg EdDSA", splice(5, 1, 0x27), healthcode.ErrCOSE},
 		{"alg twice", splice(2, 14, 0x45, 0xa2, 0x01, 0x26, 0x01, 0x26), healthcode.ErrCBOR},
 		{"header not CBOR", splice(2, 14, 0x42, 0xa2, 0x01), healthcode.ErrCBOR},
+		{"signature of 63 bytes", edit(func(b []byte) []byte { b[len(b)-65] = 0x3f; return b[:len(b)-1] }), healthcode.ErrCOSE},
 		{"too deep", text([]byte("\xd2\x81\x81\x81\x81\x81\x81\x81\x81\x81\x81\x00")), healthcode.ErrCBOR},
 		{"detached payload", text([]byte("\xd2\x84\x40\xa0\xf6\x40")), healthcode.ErrCOSE},
 	} {
