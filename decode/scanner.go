@@ -176,10 +176,15 @@ func (s *Scanner) tier(t tier, p plane, v view) {
 			return
 		}
 		l.p, scale = double(l.buf, p), 2
-	case tierSharp:
-		l.p = sharpen(l.buf, p, 4)
-	default:
-		l.p = sharpen(l.buf, p, 12)
+	case tierSharp, tierSharp2:
+		if p.w*p.h > 16<<20 {
+			return // such pictures are not short of pixels
+		}
+		amount := 4
+		if t == tierSharp2 {
+			amount = 12
+		}
+		l.p = sharpen(l.buf, p, amount)
 	}
 	l.buf = l.p.pix
 	if l.p.w < minSide || l.p.h < minSide {
