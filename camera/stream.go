@@ -112,7 +112,8 @@ func (s *Stream) connect(ctx context.Context) (io.ReadCloser, *parts, error) {
 		}
 		return nil, nil, s.explain(err)
 	}
-	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	// With a boundary that breaks the rules, kind is there and params is not.
+	kind, params, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch {
 	case resp.StatusCode == http.StatusUnauthorized:
 		err = errors.New("wants a user and password in the address")

@@ -56,12 +56,13 @@ func streamOf(t *testing.T, url string, o Options) *Stream {
 func TestStreamForms(t *testing.T) {
 	jpg := stripTables(rampJPEG(64, 48))
 	for name, form := range map[string]struct{ kind, part string }{
-		"with lengths":        {replace, fmt.Sprintf("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n", len(jpg), jpg)},
-		"without lengths":     {replace, fmt.Sprintf("--frame\r\nContent-Type: image/jpeg\r\n\r\n%s\r\n", jpg)},
-		"bare line ends":      {replace, fmt.Sprintf("--frame\ncontent-length:%d\n\n%s\n", len(jpg), jpg)},
-		"dashes in the type":  {"multipart/x-mixed-replace; boundary=--frame", fmt.Sprintf("--frame\r\nContent-Length: %d\r\n\r\n%s\r\n", len(jpg), jpg)},
-		"no boundary in type": {"multipart/x-mixed-replace", fmt.Sprintf("--any\r\nContent-Length: %d\r\n\r\n%s\r\n", len(jpg), jpg)},
-		"no headers at all":   {replace, fmt.Sprintf("--frame\r\n\r\n%s\r\n", jpg)},
+		"with lengths":            {replace, fmt.Sprintf("--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n", len(jpg), jpg)},
+		"without lengths":         {replace, fmt.Sprintf("--frame\r\nContent-Type: image/jpeg\r\n\r\n%s\r\n", jpg)},
+		"bare line ends":          {replace, fmt.Sprintf("--frame\ncontent-length:%d\n\n%s\n", len(jpg), jpg)},
+		"dashes in the type":      {"multipart/x-mixed-replace; boundary=--frame", fmt.Sprintf("--frame\r\nContent-Length: %d\r\n\r\n%s\r\n", len(jpg), jpg)},
+		"no boundary in type":     {"multipart/x-mixed-replace", fmt.Sprintf("--any\r\nContent-Length: %d\r\n\r\n%s\r\n", len(jpg), jpg)},
+		"a boundary with a space": {"multipart/x-mixed-replace; boundary=my frame", fmt.Sprintf("--my frame\r\nContent-Length: %d\r\n\r\n%s\r\n", len(jpg), jpg)},
+		"no headers at all":       {replace, fmt.Sprintf("--frame\r\n\r\n%s\r\n", jpg)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ends(t)

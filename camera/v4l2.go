@@ -49,7 +49,7 @@ type V4L2 struct {
 // a node or of a link to one (/dev/v4l/by-id/… keeps naming the same camera).
 // A camera that is not there, busy or refuses to start is waited for, unless
 // o.MustOpen is set. A target that can never be a camera, such as a file, is
-// ErrNotCamera. ctx bounds the first attempt.
+// ErrNotCamera.
 func OpenV4L2(ctx context.Context, target string, o Options) (*V4L2, error) {
 	return openV4L2(ctx, target, o, system)
 }
