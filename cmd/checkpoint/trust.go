@@ -28,7 +28,7 @@ checkpoint trust show`,
 		Args: cobra.ArbitraryArgs,
 		RunE: group,
 	}
-	c.AddCommand(newTrustInstallCommand(a), newTrustShowCommand(a))
+	c.AddCommand(newTrustInstallCommand(a), newTrustShowCommand(a), newTrustSignCommand(a))
 	return c
 }
 
