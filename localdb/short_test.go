@@ -104,6 +104,7 @@ func TestQueue(t *testing.T) {
 			"restart": m.restart,
 			"":        m.check,
 		})
+		m.look(t)
 		if err := m.db.Close(ctx, m.at()); err != nil {
 			t.Fatal(err)
 		}
@@ -111,16 +112,16 @@ func TestQueue(t *testing.T) {
 }
 
 type model struct {
-	path    string
-	o       Options
-	db      *DB
-	now     time.Duration
-	rows    map[uint64]record.Draft // those that the model wrote, less those purged
-	voided  map[uint64]bool
-	first   uint64
-	stored  map[uint64]bool
-	scans   uint64 // recorded and counted
-	cleanup func()
+	path   string
+	o      Options
+	db     *DB
+	now    time.Duration
+	rows   map[uint64]record.Draft // those that the model wrote, less those purged
+	voided map[uint64]bool
+	first  uint64
+	stored map[uint64]bool
+	scans  uint64 // recorded and counted
+	steps  int
 }
 
 func newModel(t *rapid.T) *model {
@@ -227,7 +228,7 @@ func (m *model) purge(t *rapid.T) {
 }
 
 // restart closes in order, or not at all. A kill keeps what was flushed of the
-// counts; so that the model stays simple, a Tick flushes them first.
+// counts; so that the model stays simple, they are flushed first.
 func (m *model) restart(t *rapid.T) {
 	ctx := context.Background()
 	m.now += 20 * time.Second
@@ -242,7 +243,14 @@ func (m *model) restart(t *rapid.T) {
 	m.open(t)
 }
 
+// check looks at the whole file after every fourth step.
 func (m *model) check(t *rapid.T) {
+	if m.steps++; m.steps%4 == 0 {
+		m.look(t)
+	}
+}
+
+func (m *model) look(t *rapid.T) {
 	ctx := context.Background()
 	c, err := m.db.VerifyChain(ctx)
 	if err != nil {

@@ -1,11 +1,15 @@
 package powercut
 
 import (
+	"errors"
 	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
 )
+
+// ErrNoFUSE says that this machine or user cannot mount.
+var ErrNoFUSE = errors.New("FUSE needs root and /dev/fuse")
 
 // sector is what a disk writes whole or not at all.
 const sector = 512

@@ -1,7 +1,8 @@
+//go:build linux && (amd64 || arm64)
+
 package powercut
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -9,9 +10,6 @@ import (
 
 	"github.com/hanwen/go-fuse/v2/fuse"
 )
-
-// ErrNoFUSE says that this machine or user cannot mount.
-var ErrNoFUSE = errors.New("FUSE needs root and /dev/fuse")
 
 // Mount serves f at an empty folder until the returned function is called,
 // after the last program has let go of its files.
