@@ -6,8 +6,10 @@ import (
 	"database/sql"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -221,18 +223,43 @@ func TestReadOnlyDisk(t *testing.T) {
 	}
 }
 
+// TestReadOnlyFile opens a file that its user may only read. Root may write
+// everything, so root sends a writer that is nobody.
 func TestReadOnlyFile(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Log("root may write everything: TestReadOnlyDisk stands for this one")
-		return
-	}
 	path := filepath.Join(t.TempDir(), "gate.db")
 	filled(t, path)
-	if err := os.Chmod(path, 0o400); err != nil {
+	if err := os.Chmod(path, 0o444); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Open(context.Background(), path, testOptions()); !errors.Is(err, ErrReadOnly) {
-		t.Errorf("got %v, want ErrReadOnly", err)
+	if err := os.Chmod(path+"-lock", 0o666); err != nil { // it is the file itself that refuses
+		t.Fatal(err)
+	}
+	if os.Geteuid() != 0 {
+		if _, err := Open(context.Background(), path, testOptions()); !errors.Is(err, ErrReadOnly) {
+			t.Errorf("got %v, want ErrReadOnly", err)
+		}
+		return
+	}
+	for folder := filepath.Dir(path); folder != os.TempDir() && folder != "/"; folder = filepath.Dir(folder) {
+		if err := os.Chmod(folder, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.ReadFile(os.Args[0]) // where nobody may run it
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(filepath.Dir(path), "writer")
+	if err := os.WriteFile(program, self, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program)
+	cmd.Dir = "/"
+	cmd.Env = []string{childFile + "=" + path, childMode + "=FULL", childSeed + "=1"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
+	out, err := cmd.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), ErrReadOnly.Error()) || !strings.Contains(string(out), advice(ErrReadOnly)) {
+		t.Errorf("nobody opens a file that it may only read: %v, %s", err, out)
 	}
 }
 

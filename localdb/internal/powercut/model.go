@@ -72,13 +72,6 @@ func (f *FS) Fill(files map[string][]byte) {
 	}
 }
 
-// SetCapacity changes the room.
-func (f *FS) SetCapacity(capacity int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.capacity = capacity
-}
-
 // CutAfter arranges a cut before the operation that comes after ops more. With
 // rng nil all that is not synced is lost, else a random part of it.
 func (f *FS) CutAfter(ops int, rng *rand.Rand) {
