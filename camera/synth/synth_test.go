@@ -128,7 +128,7 @@ func TestCodesAreThere(t *testing.T) {
 	s := decode.NewScanner(decode.Options{})
 	type seen struct{ whole, read time.Time }
 	all := map[uint64]*seen{}
-	for cam.Shown() < 14 {
+	for cam.Shown() < 10 {
 		f := next(t, cam)
 		n := f.Truth.Presentation
 		res := s.Scan(decode.Image{Luma: f.Luma, Width: f.Width, Height: f.Height, Stride: f.Stride})
