@@ -31,6 +31,9 @@ func newApp() *app {
 // run executes one command line and returns the exit status. A failure is one
 // line on a.err, whatever it was.
 func (a *app) run(ctx context.Context, args []string) int {
+	if err := a.misused(args); err != nil {
+		return a.report(asUsage(err))
+	}
 	root := a.rootCommand()
 	root.SetArgs(args)
 	root.SetIn(a.in)
@@ -60,6 +63,36 @@ func (a *app) run(ctx context.Context, args []string) int {
 		failed = asUsage(err)
 	}
 	return a.report(failed)
+}
+
+// misused is what cobra would say is wrong with a command line, asked of a tree
+// that is thrown away: for the same reason, fang is to see no error of cobra's.
+// The commands that cobra and fang add by themselves are left to them.
+func (a *app) misused(args []string) error {
+	if len(args) > 0 {
+		switch args[0] {
+		case "help", "man", "completion", cobra.ShellCompRequestCmd, cobra.ShellCompNoDescRequestCmd:
+			return nil
+		}
+	}
+	root := a.rootCommand()
+	root.Version = version() // or there is no --version
+	c, rest, err := root.Find(args)
+	if err != nil {
+		return err
+	}
+	c.InitDefaultHelpFlag()
+	c.InitDefaultVersionFlag()
+	if err := c.ParseFlags(rest); err != nil {
+		return c.FlagErrorFunc()(c, err)
+	}
+	if help, _ := c.Flags().GetBool("help"); help {
+		return nil
+	}
+	if err := c.ValidateArgs(c.Flags().Args()); err != nil {
+		return usagef("%s: %w (see %s --help)", c.CommandPath(), err, c.CommandPath())
+	}
+	return nil
 }
 
 func eachCommand(c *cobra.Command, do func(*cobra.Command)) {
