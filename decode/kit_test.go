@@ -215,16 +215,20 @@ func TestPictures(t *testing.T) {
 	for name, cases := range sets {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			turns := 4
-			if name == "passes" || name == "dgc" || testing.Short() || raceEnabled {
+			turns, least := 4, atLeast[name]
+			switch {
+			case name == "passes" || name == "dgc":
 				turns = 1
+			case testing.Short() || raceEnabled:
+				// One rotation alone may be a worse one than the mean of four.
+				turns, least = 1, least-8
 			}
-			readSet(t, name, cases, turns)
+			readSet(t, cases, turns, least)
 		})
 	}
 }
 
-func readSet(t *testing.T, name string, cases []kitCase, turns int) {
+func readSet(t *testing.T, cases []kitCase, turns int, least float64) {
 	s := NewScanner(Options{Effort: Thorough})
 	pictures, all := 0, 0
 	missed := map[string]int{}
@@ -249,8 +253,8 @@ func readSet(t *testing.T, name string, cases []kitCase, turns int) {
 	}
 	share := 100 * float64(all) / float64(pictures)
 	t.Logf("%d of %d (%.1f %%); not read, with the number of rotations: %v", all, pictures, share, missed)
-	if share < atLeast[name] {
-		t.Errorf("read %.1f %%, before %.1f %%", share, atLeast[name])
+	if share < least {
+		t.Errorf("read %.1f %%, at least %.1f %% are asked for", share, least)
 	}
 	if n := s.Stats().Faults; n > 0 {
 		t.Errorf("%d faults inside the engine", n)
