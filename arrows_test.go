@@ -31,7 +31,7 @@ var rooms = map[string][]string{
 	"localdb":      {"record"},
 
 	// The pipeline.
-	"gate":        {"camera", "decode", "gate/wedge", "localdb", "record", "trust", "verify"},
+	"gate":        {"camera", "decode", "gate/wedge", "localdb", "record", "trust", "tui/look/clean", "verify"}, // the one sanitiser is a leaf
 	"gate/wedge":  {},
 	"gate/signal": {"verify"},
 

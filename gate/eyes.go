@@ -27,7 +27,8 @@ type look struct {
 	whole        time.Time
 	picture      bool // a frame was looked at
 	lost, ended  bool
-	broken       bool // the scanner panicked
+	broken       bool   // the scanner panicked
+	why          string // it is lost, in words for the technician
 }
 
 // maxCodes bounds the codes of one frame that are looked at.
@@ -44,7 +45,7 @@ func (g *Gate) watch(ctx context.Context, source int, p Pictures) {
 	for {
 		f, err := p.Next(ctx)
 		if err != nil {
-			l := look{source: source, lost: errors.Is(err, camera.ErrLost)}
+			l := look{source: source, lost: errors.Is(err, camera.ErrLost), why: err.Error()}
 			l.ended = !l.lost
 			if !send(ctx, to, l) || l.ended {
 				if err != nil && !errors.Is(err, camera.ErrEnd) && ctx.Err() == nil {
@@ -95,7 +96,7 @@ func (g *Gate) listen(ctx context.Context, source int, t Texts) {
 		text, err := t.Next(ctx)
 		switch {
 		case errors.Is(err, wedge.ErrLost):
-			if !send(ctx, g.texts, look{source: source, lost: true}) {
+			if !send(ctx, g.texts, look{source: source, lost: true, why: err.Error()}) {
 				return
 			}
 			continue

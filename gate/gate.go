@@ -139,8 +139,8 @@ type Gate struct {
 	}
 	hint     Coached
 	coached  Coached
-	eyes     int          // sources that have not ended
-	lost     map[int]bool // sources that are away
+	eyes     int            // sources that have not ended
+	lost     map[int]string // sources that are away, and why
 	faults   faults
 	attempts lock
 	ended    Ended
@@ -176,7 +176,7 @@ func New(cfg Config) (*Gate, error) {
 		looks: make(chan look), texts: make(chan look), asks: make(chan func()), wrote: make(chan written, 1),
 		upkeep: make(chan keep), done: make(chan struct{}),
 		trust: cfg.Trust, sealers: map[string]*record.Sealer{}, noted: map[note]time.Time{},
-		lost: map[int]bool{},
+		lost: map[int]string{},
 	}
 	g.mem = newMemory(time.Now())
 	return g, nil

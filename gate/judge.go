@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"checkpoint/record"
+	"checkpoint/tui/look/clean"
 	"checkpoint/verify"
 )
 
@@ -14,10 +15,10 @@ func (g *Gate) look(l look) {
 		g.away(l)
 		return
 	}
-	if g.lost[l.source] {
+	if _, was := g.lost[l.source]; was {
 		delete(g.lost, l.source)
 		g.note(record.Event{Code: record.EventMended, Value: int64(verify.NoCamera)})
-		g.settle()
+		g.beat()
 	}
 	if l.picture {
 		if g.ended.Frames++; g.ended.Frames == 1 {
@@ -70,13 +71,17 @@ func (g *Gate) away(l look) {
 		delete(g.lost, l.source)
 		return
 	}
-	if !g.lost[l.source] {
-		g.lost[l.source] = true
+	if _, was := g.lost[l.source]; !was {
 		g.note(record.Event{Code: record.EventDevice, Value: int64(verify.NoCamera)})
-		g.cfg.Log.Warn("source lost", "source", l.source)
 	}
-	g.settle()
+	g.lost[l.source] = clean.Bounded(l.why, maxWhy)
+	g.cfg.Log.Warn("source lost", "source", l.source, "why", g.lost[l.source])
+	g.beat()
 }
+
+// maxWhy bounds what is said of a lost source, in graphemes: a device names
+// itself.
+const maxWhy = 120
 
 // judge gives a text its verdict and begins to record it.
 func (g *Gate) judge(l look, text []byte) {

@@ -155,8 +155,8 @@ func (g *Gate) beat() {
 	s.Policy = Policy{Venue: g.cfg.VenueType, Required: !policy.NoCheck, IDCheck: policy.IDCheck}
 	s.KeysAge = g.keysAge(at)
 	s.CameraOK, s.CameraIs = len(g.lost) == 0, ""
-	if len(g.lost) > 0 {
-		s.CameraIs = "lost"
+	for _, why := range g.lost {
+		s.CameraIs = why
 	}
 	s.FPS, s.Frames = g.frameAt(mono), g.ended.Frames
 	s.Rungs = g.rungs(at)

@@ -7,6 +7,7 @@ import (
 
 	"checkpoint/localdb"
 	"checkpoint/record"
+	"checkpoint/tui/look/clean"
 	"checkpoint/verify"
 )
 
@@ -201,7 +202,7 @@ func (g *Gate) count(v verify.Verdict, stamp record.Stamp) {
 func (g *Gate) seal(v verify.Verdict, stamp record.Stamp) record.Draft {
 	scan := record.Scan{
 		Verdict: uint8(v.Name), Reason: uint8(v.Reason), Format: uint8(v.Format),
-		Issuer: record.CutIssuer(v.Issuer), Trust: v.TrustVersion,
+		Issuer: record.CutIssuer(clean.String(v.Issuer)), Trust: v.TrustVersion,
 	}
 	plain := record.Draft{Stamp: stamp, Body: scan}
 	if v.Name == verify.Invalid || len(v.Subject) == 0 {
