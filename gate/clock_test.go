@@ -12,7 +12,7 @@ var builtAt = time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)
 
 // clockAt is a clock whose wall says builtAt+wallAhead, with the anchor at builtAt.
 func clockAt(w *wall, wallAhead time.Duration, q verify.Quality) *Clock {
-	w.offset, w.quality = builtAt.Add(wallAhead).Sub(time.Now()), q
+	w.offset, w.quality = time.Until(builtAt.Add(wallAhead)), q
 	return NewClock(w, Floor{}, builtAt)
 }
 
