@@ -51,6 +51,7 @@ func run(w, h, cell int, narrow, wide, out string) error {
 	}
 	term := vt.NewEmulator(w, h)
 	defer term.Close()
+	go io.Copy(io.Discard, term) // its answers to queries: nobody asked here, but it waits to be heard
 	if _, err := term.Write(bytes.ReplaceAll(bytes.TrimRight(src, "\n"), []byte("\n"), []byte("\r\n"))); err != nil {
 		return err
 	}
