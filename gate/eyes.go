@@ -144,13 +144,13 @@ func (g *Gate) show(im decode.Image, r decode.Result, at time.Time) {
 // people counts what was held up, where the source knows.
 type people struct {
 	current uint64
-	whole   bool
+	whole   time.Time // since when its whole code is in view
 	read    bool
 }
 
 // sees notes a frame's truth and gives how many things were shown and read
 // because of it.
-func (p *people) sees(n uint64, whole, read bool) (shown, got uint64) {
+func (p *people) sees(n uint64, whole time.Time, read bool) (shown, got uint64) {
 	if n != p.current {
 		shown = p.leave()
 		p.current = n
@@ -158,7 +158,9 @@ func (p *people) sees(n uint64, whole, read bool) (shown, got uint64) {
 	if n == 0 {
 		return shown, 0
 	}
-	p.whole = p.whole || whole
+	if p.whole.IsZero() {
+		p.whole = whole
+	}
 	if read && !p.read {
 		p.read = true
 		return shown + 1, 1
@@ -169,7 +171,7 @@ func (p *people) sees(n uint64, whole, read bool) (shown, got uint64) {
 // leave says whether what was held up counts as shown now that it is gone: it
 // was whole in view and never read. What was read was counted when it was.
 func (p *people) leave() uint64 {
-	missed := p.current != 0 && p.whole && !p.read
+	missed := p.current != 0 && !p.whole.IsZero() && !p.read
 	*p = people{}
 	if missed {
 		return 1

@@ -592,3 +592,25 @@ func TestStoppedGateRefusesCommands(t *testing.T) {
 		}
 	})
 }
+
+func TestShownReadAndMissed(t *testing.T) {
+	at := time.Now()
+	var p people
+	var shown, read uint64
+	for _, f := range []struct {
+		n     uint64
+		whole time.Time
+		read  bool
+	}{
+		{0, time.Time{}, false},
+		{1, time.Time{}, false}, {1, at, false}, {1, at, true}, {1, at, true}, // read at the second try
+		{2, time.Time{}, false}, {0, time.Time{}, false}, // only ever half in view: nothing to read
+		{3, at, false}, {3, at, false}, {4, at, true}, // the third was never read
+	} {
+		s, r := p.sees(f.n, f.whole, f.read)
+		shown, read = shown+s, read+r
+	}
+	if shown += p.leave(); shown != 3 || read != 2 {
+		t.Errorf("shown %d, read %d; want 3 and 2", shown, read)
+	}
+}

@@ -24,7 +24,7 @@ func (g *Gate) look(l look) {
 		if g.ended.Frames++; g.ended.Frames == 1 {
 			g.beat() // the screen need not wait a second to know
 		}
-		shown, read := g.people.sees(l.presentation, !l.whole.IsZero(), len(l.codes) > 0)
+		shown, read := g.people.sees(l.presentation, l.whole, len(l.codes) > 0)
 		g.ended.Shown += shown
 		g.ended.Read += read
 	}

@@ -113,6 +113,10 @@ func (g *Gate) begin() {
 	g.beat()
 }
 
+// cutShort is how long a code must have been whole in view for the end of the
+// run to count it as missed: one that came just then had no chance.
+const cutShort = time.Second
+
 // end waits for the row that is being written, writes what is left to say, and
 // says goodbye.
 func (g *Gate) end() {
@@ -129,7 +133,9 @@ func (g *Gate) end() {
 	if err := g.cfg.Ledger.RaiseFloor(ctx, g.cfg.Clock.Remember().Floor.UnixMilli()); err != nil {
 		g.cfg.Log.Error("the time floor could not be stored", "error", err)
 	}
-	g.ended.Shown += g.people.leave()
+	if _, _, mono := g.now(); mono.Sub(g.people.whole) >= cutShort {
+		g.ended.Shown += g.people.leave()
+	}
 	g.ended.Missed = g.ended.Shown - g.ended.Read
 	at, _, _ := g.now()
 	g.ended.At = at.Time
