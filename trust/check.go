@@ -281,7 +281,7 @@ func (k DayKey) check() error {
 }
 
 func utc(name string, t time.Time) error {
-	if _, off := t.Zone(); off != 0 {
+	if t.Location() != time.UTC { // +00:00 is another spelling
 		return fmt.Errorf("%s is not in UTC (…Z)", name)
 	}
 	return nil

@@ -49,14 +49,27 @@ func Marshal(s *Snapshot) ([]byte, error) {
 	return body, nil
 }
 
-const maxDepth = 8
+const (
+	maxDepth   = 8
+	maxMembers = 64 // of one object: no struct has half as many
+	maxKey     = 40 // characters of a key
+)
+
+// longest is how many entries a list may have, by its key; what is not here is
+// a short list. Lists of one name share the greatest limit: which of them may
+// have fewer, check knows. An entry of three bytes can take three hundred in
+// memory, so this is asked before anything is decoded.
+var longest = map[string]int{
+	"keys": max(MaxIssuers, MaxDCCKeys, MaxDayKeys), "rules": MaxPolicies, "superseded": MaxRevoked, "withdrawn": MaxRevoked,
+}
 
 // scan walks the JSON once for what encoding/json lets pass: duplicate keys,
-// keys in another case, depth, anything after the value, null.
+// keys that it takes for another one (it folds case, and U+017F into s), depth,
+// endless lists, anything after the value, null.
 func scan(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if err := scanValue(dec, 0); err != nil {
+	if err := scanValue(dec, "", 0); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -65,7 +78,8 @@ func scan(data []byte) error {
 	return nil
 }
 
-func scanValue(dec *json.Decoder, depth int) error {
+// scanValue scans the value of a key; the entries of a list have its key.
+func scanValue(dec *json.Decoder, under string, depth int) error {
 	if depth > maxDepth {
 		return errors.New("nested too deep")
 	}
@@ -85,18 +99,27 @@ func scanValue(dec *json.Decoder, depth int) error {
 			if seen[name] {
 				return fmt.Errorf("key %.40q stands twice", name)
 			}
-			if strings.ToLower(name) != name {
+			if !word(name, maxKey) {
 				return fmt.Errorf("unknown field %.40q", name)
 			}
-			seen[name] = true
-			if err := scanValue(dec, depth+1); err != nil {
+			if seen[name] = true; len(seen) > maxMembers {
+				return fmt.Errorf("an object with more than %d keys", maxMembers)
+			}
+			if err := scanValue(dec, name, depth+1); err != nil {
 				return err
 			}
 		}
 		_, err = dec.Token()
 	case json.Delim('['):
-		for dec.More() {
-			if err := scanValue(dec, depth+1); err != nil {
+		limit, known := longest[under]
+		if !known {
+			limit = MaxRegions
+		}
+		for n := 1; dec.More(); n++ {
+			if n > limit {
+				return fmt.Errorf("%.40q: more than %d entries", under, limit)
+			}
+			if err := scanValue(dec, under, depth+1); err != nil {
 				return err
 			}
 		}

@@ -92,6 +92,18 @@ type DCCRecovery struct {
 	MaxDays int `json:"max_days"`
 }
 
+// UnmarshalJSON reads the rules over the defaults: a part or a number that is
+// left out has its default, never "no limit".
+func (r *DCCRules) UnmarshalJSON(data []byte) error {
+	type plain DCCRules // without this method
+	p := plain(DefaultDCCRules())
+	if err := decodeStrict(data, &p); err != nil {
+		return err
+	}
+	*r = DCCRules(p)
+	return nil
+}
+
 // DefaultDCCRules are those of Regulation (EU) 2021/2288 (270 days) and the
 // Council's Recommendation 2022/107 (tests 72 h and 24 h, recovery 11 to 180
 // days).
