@@ -121,7 +121,7 @@ func (j *judgement) foreignTimes(c *dcc.Claims, s trust.DCCSigner, at Instant, p
 	switch {
 	case !c.Expires.IsZero() && now.After(c.Expires):
 		return j.refuse(stepTimes, Refresh, Expired, "expired "+ago(now.Sub(c.Expires))), false
-	case !s.NotAfter.IsZero() && now.After(s.NotAfter):
+	case !s.NotAfter.IsZero() && (now.After(s.NotAfter) || c.Issued.After(s.NotAfter)): // the latter whatever the clock says
 		return j.refuse(stepTimes, Invalid, KeyExpired, "the key is no longer valid"), false
 	}
 	if c.Issued.After(now) || s.NotBefore.After(now) {

@@ -184,7 +184,7 @@ func TestForeignRules(t *testing.T) {
 		{"recovered, a day over", recovered("2026-10-01", "2026-10-12", "2026-11-22"), nil, more(verify.RulesFailed)},
 		{"recovered 10 days ago", recovered("2026-11-13", "", ""), nil, more(verify.RulesFailed)},
 		{"recovered 181 days ago", recovered("2026-05-26", "", ""), nil, more(verify.RulesFailed)},
-		{"another disease", doc{"r": []any{doc{"tg": "1", "fr": "2026-10-01"}}}, nil, more(verify.RulesFailed)},
+		{"another disease", doc{"nam": doc{"fnt": "MUELLER"}, "r": []any{doc{"tg": "1", "fr": "2026-10-01"}}}, nil, more(verify.RulesFailed)},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			got := dccTrust(t, tc.edit, &key.PublicKey).Check(foreign(t, key, tc.doc), synced(noon))
@@ -208,6 +208,8 @@ func TestForeignContent(t *testing.T) {
 	both["r"] = recovered("2026-10-01", "", "")["r"]
 	none := good()
 	none["v"] = nil
+	nameless := good()
+	nameless["nam"] = doc{"fn": " ", "gn": nil}
 	notList := good()
 	notList["v"] = "x"
 	set := func(k, v any) func(map[any]any) { return func(m map[any]any) { m[k] = v } }
@@ -221,6 +223,7 @@ func TestForeignContent(t *testing.T) {
 		{"two entries", foreign(t, key, two), verify.Invalid, verify.BadSchema},
 		{"entries in two groups", foreign(t, key, both), verify.Invalid, verify.BadSchema},
 		{"no entry", foreign(t, key, none), verify.Invalid, verify.BadSchema},
+		{"no name to compare", foreign(t, key, nameless), verify.Invalid, verify.BadSchema},
 		{"group is a text", foreign(t, key, notList), verify.Invalid, verify.BadSchema},
 		{"no certificate", foreign(t, key, good(), func(m map[any]any) { delete(m, -260) }), verify.Invalid, verify.BadSchema},
 		{"no end", foreign(t, key, good(), func(m map[any]any) { delete(m, 4) }), verify.Invalid, verify.BadSchema},
@@ -256,6 +259,36 @@ func TestForeignContent(t *testing.T) {
 	long["v"].([]any)[0].(doc)["ci"] = strings.Repeat("U", 90)
 	if s := v.Check(foreign(t, key, long), synced(noon)).Subject; len(s) > 160 || len(s) < 159 {
 		t.Errorf("a long subject has %d bytes", len(s))
+	}
+}
+
+// A clock that may be behind excuses what lies ahead of it, but not what is
+// over whatever the time is.
+func TestForeignClockBehind(t *testing.T) {
+	key := testKey(t, "dcc")
+	until := func(end time.Duration) func(*trust.Snapshot) {
+		return func(s *trust.Snapshot) { s.DCCKeys.Keys[0].NotAfter = noon.Add(end) }
+	}
+	from := func(begin, end time.Duration) func(map[any]any) {
+		return func(m map[any]any) { m[6], m[4] = noon.Add(begin).Unix(), noon.Add(end).Unix() }
+	}
+	good := vaccination(2, 2, "2026-10-24")
+	for _, tc := range []struct {
+		name string
+		text []byte
+		edit func(*trust.Snapshot)
+		want want
+	}{
+		{"issued ahead", foreign(t, key, good, from(2*time.Hour, 3*time.Hour)), nil, checkID(verify.PassGold, verify.IDClock)},
+		{"issued ahead, by a key that then is no longer valid", foreign(t, key, good, from(2*time.Hour, 3*time.Hour)), until(time.Hour), refused(verify.Invalid, verify.KeyExpired)},
+		{"over", foreign(t, key, good, from(-2*time.Hour, -time.Hour)), nil, refused(verify.Refresh, verify.Expired)},
+		{"recovery begins tomorrow", foreign(t, key, recovered("2026-11-10", "2026-11-24", "2026-12-30")), nil, checkID(verify.Pass, verify.IDClock)},
+		{"recovery begins tomorrow, infected too long ago", foreign(t, key, recovered("2024-01-01", "2026-11-24", "2026-12-30")), nil, refused(verify.More, verify.RulesFailed)},
+		{"recovery two days old, over yesterday", foreign(t, key, recovered("2026-11-21", "", "2026-11-22")), nil, refused(verify.More, verify.RulesFailed)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			expect(t, dccTrust(t, tc.edit, &key.PublicKey).Check(tc.text, verify.Instant{Time: noon, Quality: verify.ClockEstimated}), tc.want)
+		})
 	}
 }
 

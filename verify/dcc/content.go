@@ -103,6 +103,9 @@ func (p *Proven) Claims(light bool) (*Claims, error) {
 	c.Surname, c.Given = text(nam["fn"]), text(nam["gn"])
 	c.SurnameT, c.GivenT = text(nam["fnt"]), text(nam["gnt"])
 	c.Birth = text(doc["dob"])
+	if c.Surname == "" && c.Given == "" && c.SurnameT == "" && c.GivenT == "" {
+		return nil, fmt.Errorf("%w: no name, so nothing to compare a card with", ErrSchema)
+	}
 
 	entry, kind, err := oneEntry(doc)
 	if err != nil {

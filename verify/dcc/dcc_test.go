@@ -76,6 +76,13 @@ func TestKeyID(t *testing.T) {
 		{"a text", []byte{0xa1, 4, 0x61, 'p'}, []byte{0xa0}, "", ErrCOSE},
 		{"twice", []byte{0xa2, 4, 0x41, 'p', 4, 0x41, 'q'}, []byte{0xa0}, "", ErrCBOR},
 		{"33 bytes", append([]byte{0xa1, 4, 0x58, 33}, make([]byte, 33)...), []byte{0xa0}, "", ErrCOSE},
+		{"critical alg and kid", []byte{0xa3, 1, 0x26, 2, 0x82, 1, 4, 4, 0x41, 'p'}, []byte{0xa0}, "p", nil},
+		{"critical label that is not known", []byte{0xa3, 2, 0x81, 0x19, 0x01, 0x00, 4, 0x41, 'p', 0x19, 0x01, 0x00, 1}, []byte{0xa0}, "", ErrCOSE},
+		{"critical text label", []byte{0xa2, 2, 0x81, 0x61, 'x', 4, 0x41, 'p'}, []byte{0xa0}, "", ErrCOSE},
+		{"critical label that is missing", []byte{0xa2, 2, 0x81, 1, 4, 0x41, 'p'}, []byte{0xa0}, "", ErrCOSE},
+		{"critical list empty", []byte{0xa2, 2, 0x80, 4, 0x41, 'p'}, []byte{0xa0}, "", ErrCOSE},
+		{"critical list null", []byte{0xa2, 2, 0xf6, 4, 0x41, 'p'}, []byte{0xa0}, "", ErrCOSE},
+		{"critical list not protected", []byte{0xa1, 4, 0x41, 'p'}, []byte{0xa2, 1, 0x26, 2, 0x81, 1}, "", ErrCOSE},
 		{"header is a list", []byte{0x81, 1}, []byte{0xa0}, "", ErrCBOR},
 		{"header is cut short", []byte{0xa1}, []byte{0xa0}, "", ErrCBOR},
 	} {

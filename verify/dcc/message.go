@@ -65,8 +65,8 @@ func Parse(raw []byte) (*Message, error) {
 	if len(protected) == 0 {
 		protected = []byte{0xa0} // RFC 9052 §3: the empty map as an empty string
 	}
-	for _, header := range [][]byte{protected, parts[1]} {
-		kid, err := headerKid(header)
+	for i, header := range [][]byte{protected, parts[1]} {
+		kid, err := readHeader(header, i == 0)
 		if err != nil {
 			return nil, err
 		}
@@ -91,13 +91,19 @@ func untag(raw []byte, tag byte) []byte {
 	return raw
 }
 
-func headerKid(header []byte) ([]byte, error) {
+// readHeader takes the key id out of a header, nil when it has none. A header
+// that names a label as critical which is not known here is refused (RFC 9052
+// §3.1, crit).
+func readHeader(header []byte, protected bool) ([]byte, error) {
 	var labels map[any]cbor.RawMessage
 	if header[0]>>5 != 5 || lenient.Wellformed(header) != nil {
 		return nil, fmt.Errorf("%w: header", ErrCBOR)
 	}
 	if err := lenient.Unmarshal(header, &labels); err != nil {
 		return nil, fmt.Errorf("%w: header", ErrCBOR)
+	}
+	if raw, ok := labels[uint64(2)]; ok && !(protected && known(raw, labels)) {
+		return nil, fmt.Errorf("%w: a critical header that is not known", ErrCOSE)
 	}
 	raw, ok := labels[uint64(4)]
 	if !ok {
@@ -108,6 +114,21 @@ func headerKid(header []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: key id", ErrCOSE)
 	}
 	return kid, nil
+}
+
+// known reports whether crit is a list, not empty, of labels that this package
+// reads (alg, kid) and that stand in the same header.
+func known(crit cbor.RawMessage, labels map[any]cbor.RawMessage) bool {
+	var list []uint64
+	if lenient.Unmarshal(crit, &list) != nil || len(list) == 0 {
+		return false
+	}
+	for _, label := range list {
+		if _, stands := labels[label]; !stands || label != 1 && label != 4 {
+			return false
+		}
+	}
+	return true
 }
 
 // KeyID names the key that is said to have signed.
