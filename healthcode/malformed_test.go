@@ -180,6 +180,7 @@ func TestIssueRefusesWhatLacksAReason(t *testing.T) {
 		"unknown reason": func(c *healthcode.Claims) { c.Reason = 13 },
 		"no basis":       func(c *healthcode.Claims) { c.Basis = "" },
 		"no until":       func(c *healthcode.Claims) { c.Until = 0 },
+		"over at once":   func(c *healthcode.Claims) { c.Until = c.Issued },
 		"29 days":        func(c *healthcode.Claims) { c.Until = c.Issued + 29*86400 },
 	} {
 		c := examples(t)["static-red"]
@@ -189,6 +190,65 @@ func TestIssueRefusesWhatLacksAReason(t *testing.T) {
 		}
 		if _, err := healthcode.Sign(nil, testKey(t, "issuer"), &c); err != nil {
 			t.Errorf("%s: Sign: %v", name, err)
+		}
+	}
+}
+
+// What the phone signs is read as strictly as what the issuer signs.
+func TestSignedPresentationThatBreaksItsRules(t *testing.T) {
+	holder := testKey(t, "holder")
+	inner, err := base45.Decode([]byte(sign(t, examples(t)["static-gold"]).Text()[5:]), 2900)
+	if err != nil {
+		t.Fatal(err)
+	}
+	present := func(payload []byte) error {
+		t.Helper()
+		signer, err := cose.NewSigner(cose.AlgorithmES256, holder)
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg := cose.NewSign1Message()
+		if msg.Headers.RawProtected, err = cbor.Marshal(append([]byte{0xa2, 0x01, 0x26, 0x0d}, inner...)); err != nil {
+			t.Fatal(err)
+		}
+		msg.Headers.Protected = cose.ProtectedHeader{cose.HeaderLabelAlgorithm: cose.AlgorithmES256}
+		msg.Payload = payload
+		if err := msg.Sign(nil, nil, signer); err != nil {
+			t.Fatal(err)
+		}
+		raw, err := msg.MarshalCBOR()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := healthcode.ParsePresentation(base45.AppendEncode([]byte("GHP1:"), raw))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = p.Verify(&holder.PublicKey)
+		return err
+	}
+	if err := present([]byte{0xa1, 6, 0x1a, 0x6b, 0x03, 0xf4, 0xd8}); err != nil {
+		t.Fatalf("a good one: %v", err)
+	}
+	for name, tc := range map[string]struct {
+		payload []byte
+		want    error
+	}{
+		"after the year 9999":  {[]byte{0xa1, 6, 0x1b, 0, 0, 0x3b, 0, 0, 0, 0, 0}, healthcode.ErrSchema},
+		"2^64-1":               {[]byte{0xa1, 6, 0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, healthcode.ErrSchema},
+		"zero":                 {[]byte{0xa1, 6, 0}, healthcode.ErrSchema},
+		"negative":             {[]byte{0xa1, 6, 0x3a, 0x6b, 0x03, 0xf4, 0xd8}, healthcode.ErrSchema},
+		"float":                {[]byte{0xa1, 6, 0xfa, 0x4e, 0xd6, 0x07, 0xe9}, healthcode.ErrSchema},
+		"tag 1":                {[]byte{0xa1, 6, 0xc1, 0x1a, 0x6b, 0x03, 0xf4, 0xd8}, healthcode.ErrSchema},
+		"eight bytes for four": {[]byte{0xa1, 6, 0x1b, 0, 0, 0, 0, 0x6b, 0x03, 0xf4, 0xd8}, healthcode.ErrSchema},
+		"no time":              {[]byte{0xa0}, healthcode.ErrSchema},
+		"another key":          {[]byte{0xa2, 6, 1, 7, 1}, healthcode.ErrSchema},
+		"twice":                {[]byte{0xa2, 6, 1, 6, 2}, healthcode.ErrSchema},
+		"indefinite":           {[]byte{0xbf, 6, 1, 0xff}, healthcode.ErrCBOR},
+		"a byte too many":      {[]byte{0xa1, 6, 1, 0}, healthcode.ErrCBOR},
+	} {
+		if err := present(tc.payload); !errors.Is(err, tc.want) {
+			t.Errorf("%s: error is %v, want %v", name, err, tc.want)
 		}
 	}
 }

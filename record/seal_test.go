@@ -130,6 +130,24 @@ func TestSealBinds(t *testing.T) {
 	}
 }
 
+// A row with a step that no gate reaches must not keep headquarters turning.
+func TestStepOutOfReach(t *testing.T) {
+	s, o := newPair(t)
+	row := rowOf(mustSeal(t, s, Stamp{MonoMS: 1000}, 1, []byte{1}))
+	for _, step := range []uint32{maxStep + 1, math.MaxUint32} {
+		scan := row.Body.(Scan)
+		scan.Sealed.Step = step
+		far := row
+		far.Body = scan
+		if _, err := o.Open(far); !errors.Is(err, ErrOpen) || o.step > 0 {
+			t.Fatalf("step %d: %v after %d turns", step, err, o.step)
+		}
+	}
+	if _, err := o.Open(row); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestOtherKeysDoNotOpen(t *testing.T) {
 	private, day := newDay(t)
 	otherPrivate, _ := newDay(t)

@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -89,7 +90,25 @@ func TestBadForeignKeysAreSkipped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	modulus := func(bits int) string {
+		n := new(big.Int).SetBit(big.NewInt(1), bits-1, 1)
+		return base64.StdEncoding.EncodeToString(spki(t, &rsa.PublicKey{N: n, E: 65537}))
+	}
+	for bits, fits := range map[int]bool{2047: false, 2048: true, 8192: true, 8193: false} {
+		der, err := base64.StdEncoding.DecodeString(modulus(bits))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (trust.DCCKey{KID: trust.KeyID{1}, SPKI: der}).Read(); (err == nil) != fits {
+			t.Errorf("RSA of %d bits: %v", bits, err)
+		}
+	}
+	cert := base64.StdEncoding.EncodeToString(certificate(t, func(*x509.Certificate) {}))
 	bad := []string{
+		`{"kid": "06", "cert": "` + cert + `", "usage": ["v"]}`,
+		`{"kid": "06", "cert": "` + cert + `", "country": "SE"}`,
+		`{"kid": "06", "cert": "` + cert + `", "not_after": "2036-01-01T00:00:00Z"}`,
+		`{"kid": "06", "cert": "` + cert + `", "spki": "` + modulus(2048) + `"}`,
 		`{"kid": "01", "cert": "%%%"}`,
 		`{"kid": "zz", "cert": "AAAA"}`,
 		`{"kid": "02", "cert": "AAAA"}`,

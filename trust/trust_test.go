@@ -207,6 +207,7 @@ func TestRefused(t *testing.T) {
 		"full disk unknown":       {sub(`"stop"`, `"halt"`), "halt"},
 		"upper-case id":           {sub(`"aa01`, `"AA01`), "hex"},
 		"day keys overlap":        {sub(`"to": "2026-10-24T00:00:00Z"`, `"to": "2026-11-23T12:00:00Z"`), "overlaps"},
+		"a day key's id twice":    {sub(`"id": "2026-10-23"`, `"id": "2026-11-23"`), "same id"},
 		"destroyed with a key":    {sub(`"destroyed": true`, `"destroyed": true, "public_key": "AAAA"`), "destroyed"},
 		"day key of another size": {sub(`"destroyed": true`, `"public_key": "AAAA"`), "public_key"},
 		"deep":                    {strings.Repeat("[", 100) + strings.Repeat("]", 100), "deep"},
@@ -291,7 +292,7 @@ func TestCovers(t *testing.T) {
 	}{
 		{"CN", "CN", true}, {"CN", "CN-42", true}, {"CN", "CNX", false}, {"CN-42", "CN-420100", true}, {"CN-42", "CN-42-A", true},
 		{"CN-4201", "CN-420100", true}, {"CN-420", "CN-420100", false}, {"CN-4", "CN-42", false}, {"CN-42", "CN-43", false},
-		{"CN-420100", "CN-42", false}, {"", "CN", false}, {"CN-42", "CN-42A", false}, {"DE-BY", "DE-BYX", false}, {"DE-BY", "DE-BY-M", true},
+		{"CN-420100", "CN-42", false}, {"", "CN", false}, {"CN-42", "CN-42A", false}, {"DE-BY", "DE-BYX", false}, {"DE-BY", "DE-BY1", false}, {"CN", "CN42", false}, {"DE-BY", "DE-BY-M", true},
 	} {
 		if got := trust.Covers(tc.region, tc.issuer); got != tc.want {
 			t.Errorf("%q covers %q: %v", tc.region, tc.issuer, got)

@@ -168,6 +168,8 @@ func TestForeignRules(t *testing.T) {
 		{"271 days ago", vaccination(2, 2, "2026-02-25"), nil, more(verify.VaccinationTooOld)},
 		{"271 days ago, amber for failed rules", vaccination(2, 2, "2026-02-25"), strict, verify.Verdict{Name: verify.Amber, Reason: verify.RulesFailed}},
 		{"first of two", vaccination(1, 2, "2026-10-24"), nil, more(verify.VaccinationTooOld)},
+		{"none of none", vaccination(0, 0, "2026-10-24"), nil, more(verify.VaccinationTooOld)},
+		{"one of none", vaccination(1, 0, "2026-10-24"), nil, more(verify.VaccinationTooOld)},
 		{"no day", vaccination(2, 2, ""), nil, more(verify.RulesOpen)},
 		{"format not taken here", vaccination(2, 2, "2026-10-24"), other, more(verify.NotAcceptedHere)},
 		{"NAAT 72 h ago", pcr("LP6464-4", "260415000", "2026-11-20T12:00:00Z"), nil, ok(verify.Pass)},
@@ -175,6 +177,11 @@ func TestForeignRules(t *testing.T) {
 		{"NAAT in another zone", pcr("LP6464-4", "260415000", "2026-11-20T14:00:00+02:00"), nil, ok(verify.Pass)},
 		{"rapid 25 h ago", pcr("LP217198-3", "260415000", "2026-11-22T11:00:00Z"), nil, more(verify.TestTooOld)},
 		{"rapid today", pcr("LP217198-3", "260415000", "2026-11-23T08:00:00Z"), nil, ok(verify.Pass)},
+		{"rapid this second where none are taken", pcr("LP217198-3", "260415000", "2026-11-23T12:00:00Z"), func(s *trust.Snapshot) {
+			rules := trust.DefaultDCCRules()
+			rules.Test.RapidHours = 0
+			s.Policy.Rules = []trust.Policy{{From: noon.AddDate(0, -1, 0), Venue: "any", Formats: []string{"dcc"}, DCC: &rules}}
+		}, more(verify.RulesFailed)},
 		{"positive", pcr("LP6464-4", "260373001", "2026-11-23T08:00:00Z"), nil, more(verify.RulesFailed)},
 		{"other kind of test", pcr("LP0", "260415000", "2026-11-23T08:00:00Z"), nil, more(verify.RulesFailed)},
 		{"no time of sampling", pcr("LP6464-4", "260415000", "?"), nil, more(verify.RulesOpen)},
@@ -236,6 +243,8 @@ func TestForeignContent(t *testing.T) {
 		{"a second after", foreign(t, key, good(), set(4, noon.Unix()-1)), verify.Refresh, verify.Expired},
 		{"issued this second", foreign(t, key, good(), set(6, noon.Unix())), verify.CheckID, verify.OK},
 		{"issued a second ahead", foreign(t, key, good(), set(6, noon.Unix()+1)), verify.Refresh, verify.NotYetValid},
+		{"17 levels", hc1(message(t, key, append(append([]byte{0xa1, 9}, bytes.Repeat([]byte{0x81}, 16)...), 0))), verify.Invalid, verify.BadCBOR},
+		{"a list of 65", hc1(message(t, key, append([]byte{0xa1, 9, 0x98, 65}, make([]byte, 65)...))), verify.Invalid, verify.BadCBOR},
 		{"content not CBOR", hc1(message(t, key, []byte{0xff})), verify.Invalid, verify.BadCBOR},
 		{"content not a map", hc1(message(t, key, []byte{1})), verify.Invalid, verify.BadSchema},
 		{"a key twice", hc1(message(t, key, []byte{0xa2, 1, 1, 1, 1})), verify.Invalid, verify.BadSchema},
@@ -257,7 +266,7 @@ func TestForeignContent(t *testing.T) {
 	long := good()
 	long["nam"] = doc{"fnt": strings.Repeat("Ä", 200), "gnt": "X"}
 	long["v"].([]any)[0].(doc)["ci"] = strings.Repeat("U", 90)
-	if s := v.Check(foreign(t, key, long), synced(noon)).Subject; len(s) > 160 || len(s) < 159 {
+	if s := v.Check(foreign(t, key, long), synced(noon)).Subject; len(s) > 160 || len(s) < 159 || s[16] != 80 || s[97] != byte(len(s)-98) {
 		t.Errorf("a long subject has %d bytes", len(s))
 	}
 }

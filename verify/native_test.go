@@ -177,6 +177,7 @@ func TestNativeColours(t *testing.T) {
 		{"gold of one dose, tested", green, both(gold, func(c *healthcode.Claims) { c.Vaccinated.Doses = 1 }, tested(20)), rule, pass},
 		{"gold 181 days ago, tested", green, both(gold, func(c *healthcode.Claims) { c.Vaccinated.Last = int32(day - 181) }, tested(20)), rule, pass},
 		{"gold 180 days ago", green, both(gold, func(c *healthcode.Claims) { c.Vaccinated.Last = int32(day - 180) }), rule, want{name: verify.PassGold, reason: verify.OK}},
+		{"gold of long ago, no end in the rule", green, both(gold, func(c *healthcode.Claims) { c.Vaccinated.Last = int32(day - 3000) }), policy(func(p *trust.Policy) { p.Vaccination, p.TestAgeH = &trust.Vaccination{Doses: 2}, 48 }), want{name: verify.PassGold, reason: verify.OK}},
 		{"gold 13 days ago", green, both(gold, func(c *healthcode.Claims) { c.Vaccinated.Last = int32(day - 13) }), rule, refused(verify.More, verify.TestTooOld)},
 		{"tested 48 h ago", green, tested(48), tests48, pass},
 		{"tested 49 h ago", green, tested(49), tests48, refused(verify.More, verify.TestTooOld)},
@@ -277,6 +278,17 @@ func TestNativeTimes(t *testing.T) {
 	}
 }
 
+// A key that was no longer valid at the time the code itself gives is certain,
+// also for a clock that is behind.
+func TestKeyEndedBeforeTheIssueWhateverTheClock(t *testing.T) {
+	c := green(t)
+	c.Issued, c.Expires = noon.Unix()+2*hour, noon.Unix()+3*hour
+	v := nativeTrust(t, func(s *trust.Snapshot) { s.Issuers.Keys[0].NotAfter = noon.Add(time.Hour) })
+	est := verify.Instant{Time: noon, Quality: verify.ClockEstimated}
+	expect(t, v.Check(show(t, c, 2*hour), est), refused(verify.Invalid, verify.KeyExpired))
+	expect(t, nativeTrust(t).Check(show(t, c, 2*hour), est), checkID(verify.Pass, verify.IDClock))
+}
+
 func TestNativeTrust(t *testing.T) {
 	code := show(t, green(t), 0)
 	first := func(f func(*trust.IssuerKey)) func(*trust.Snapshot) {
@@ -313,6 +325,11 @@ func TestNativeTrust(t *testing.T) {
 		{"another province", []func(*trust.Snapshot){first(func(k *trust.IssuerKey) { k.Regions = []string{"CN-43"} })}, refused(verify.IssuerFault, verify.IssuerNotAllowed), verify.SignatureValid},
 		{"half a digit pair", []func(*trust.Snapshot){first(func(k *trust.IssuerKey) { k.Regions = []string{"CN-4"} })}, refused(verify.IssuerFault, verify.IssuerNotAllowed), verify.SignatureValid},
 		{"one of several regions", []func(*trust.Snapshot){first(func(k *trust.IssuerKey) { k.Regions = []string{"CN-11", "CN-4201"} })}, pass, verify.SignatureValid},
+		{"the first of several regions", []func(*trust.Snapshot){first(func(k *trust.IssuerKey) { k.Regions = []string{"CN-4201", "CN-11"} })}, pass, verify.SignatureValid},
+		{"the rights of another key with that kid", []func(*trust.Snapshot){func(s *trust.Snapshot) {
+			s.Issuers.Keys[0].Colours = []trust.Colour{trust.Red}
+			s.Issuers.Keys = append([]trust.IssuerKey{other(t)}, s.Issuers.Keys...)
+		}}, refused(verify.IssuerFault, verify.IssuerNotAllowed), verify.SignatureValid},
 		{"a colour it may not assign", []func(*trust.Snapshot){first(func(k *trust.IssuerKey) { k.Colours = []trust.Colour{trust.Red} })}, refused(verify.IssuerFault, verify.IssuerNotAllowed), verify.SignatureValid},
 		{"key from after the issue", []func(*trust.Snapshot){first(func(k *trust.IssuerKey) { k.NotBefore = noon.Add(-30 * time.Minute) })}, refused(verify.Invalid, verify.KeyExpired), verify.SignatureValid},
 		{"key until before the issue", []func(*trust.Snapshot){first(func(k *trust.IssuerKey) { k.NotAfter = noon.Add(-2 * time.Hour) })}, refused(verify.Invalid, verify.KeyExpired), verify.SignatureValid},
