@@ -73,6 +73,12 @@ func (a *app) runDemo(ctx context.Context, cfg config, o demoOptions) error {
 		defer end()
 	}
 
+	cfg.Source = []string{"demo"}
+	keys, done, err := a.keys(cfg, o.headless)
+	if err != nil {
+		return err
+	}
+	defer done()
 	cfg, tidy, err := demoFiles(cfg, defaultConfig(osEnv))
 	if err != nil {
 		return err
@@ -104,7 +110,6 @@ func (a *app) runDemo(ctx context.Context, cfg config, o demoOptions) error {
 	}
 	s.closers = append(s.closers, camera.Close)
 	s.pictures = []gate.Pictures{camera}
-	s.cfg.Source = []string{"demo"}
 
 	gc := s.config()
 	gc.Answers = func(n uint64, leaves gate.Leaves) {
@@ -114,7 +119,7 @@ func (a *app) runDemo(ctx context.Context, cfg config, o demoOptions) error {
 			camera.Taken(n)
 		}
 	}
-	return a.stand(ctx, s, gc, o.headless, func(g *gate.Gate) watcher {
+	return a.stand(ctx, s, gc, keys, func(g *gate.Gate) watcher {
 		return &guard{ctx: ctx, gate: g, leave: camera.Advance}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"syscall"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -51,6 +52,11 @@ checkpoint run --source v4l2:auto --source evdev:/dev/input/by-id/usb-scanner-ev
 func (a *app) runGate(ctx context.Context, cfg config, headless bool) error {
 	ctx, stop := untilSignal(ctx)
 	defer stop()
+	keys, done, err := a.keys(cfg, headless)
+	if err != nil {
+		return err
+	}
+	defer done()
 	s, err := a.openStation(ctx, cfg)
 	if err != nil {
 		return err
@@ -62,7 +68,7 @@ func (a *app) runGate(ctx context.Context, cfg config, headless bool) error {
 	if err := s.open(ctx, a.in); err != nil {
 		return err
 	}
-	return a.stand(ctx, s, s.config(), headless, nil)
+	return a.stand(ctx, s, s.config(), keys, nil)
 }
 
 // watcher sees every event and every key on their way, as the demo's guard
@@ -72,9 +78,9 @@ type watcher interface {
 	desk(tuigate.Desk) tuigate.Desk
 }
 
-// stand runs a gate with the ends that were asked for: a screen, plain lines,
-// or events as JSON.
-func (a *app) stand(ctx context.Context, s *station, gc gate.Config, headless bool, w func(*gate.Gate) watcher) error {
+// stand runs a gate with the ends that were asked for: a screen or plain lines
+// with the guard's keys, or events as JSON where there are no keys (nil).
+func (a *app) stand(ctx context.Context, s *station, gc gate.Config, keys io.Reader, w func(*gate.Gate) watcher) error {
 	mode, err := signal.ParseMode(s.cfg.Sound)
 	if err != nil {
 		return usagef("sound: %w", err)
@@ -82,6 +88,7 @@ func (a *app) stand(ctx context.Context, s *station, gc gate.Config, headless bo
 	sc := signal.Config{Mode: mode, Command: s.cfg.Player, Failed: func(err error) {
 		s.log.Error("the sound player failed; the bell takes over", "error", err)
 	}}
+	headless := keys == nil
 	if headless {
 		gc.AtEnd = true
 		if w == nil { // nobody will press a key
@@ -120,7 +127,7 @@ func (a *app) stand(ctx context.Context, s *station, gc gate.Config, headless bo
 	if headless {
 		return headlessly(a.out, events)
 	}
-	return a.screen(ctx, s, g, events, watch, sc)
+	return a.screen(ctx, s, g, events, keys, watch, sc)
 }
 
 // watched passes events on, after the watcher saw them.
@@ -143,14 +150,22 @@ func headlessly(out io.Writer, events <-chan gate.Event) error {
 	w := newEventWriter(out)
 	for e := range events {
 		if err := w.write(e); err != nil {
-			return faultf("write events: %w", err)
+			return unwritten(err, "write events")
 		}
 	}
 	return nil
 }
 
+// unwritten is the end of a gate whose output cannot be written.
+func unwritten(err error, doing string) error {
+	if errors.Is(err, syscall.EPIPE) {
+		return faultf("the reader of this output went away, so the gate has stopped")
+	}
+	return faultf("%s: %w", doing, err)
+}
+
 // screen runs the full screen, or the plain one, until the guard leaves.
-func (a *app) screen(ctx context.Context, s *station, g *gate.Gate, events <-chan gate.Event, w watcher, sc signal.Config) error {
+func (a *app) screen(ctx context.Context, s *station, g *gate.Gate, events <-chan gate.Event, keys io.Reader, w watcher, sc signal.Config) error {
 	lang, err := look.ParseLang(s.cfg.Lang)
 	if err != nil {
 		return usagef("lang: %w", err)
@@ -188,8 +203,8 @@ func (a *app) screen(ctx context.Context, s *station, g *gate.Gate, events <-cha
 		player := signal.NewPlayer(sc)
 		defer player.Close()
 		tc.Sound = player
-		if err := tuigate.Plain(ctx, tc, a.in, a.out); err != nil {
-			return faultf("screen: %w", err)
+		if err := tuigate.Plain(ctx, tc, keys, a.out); err != nil {
+			return unwritten(err, "write lines")
 		}
 		return nil
 	}
@@ -199,7 +214,7 @@ func (a *app) screen(ctx context.Context, s *station, g *gate.Gate, events <-cha
 	player := signal.NewPlayer(sc)
 	defer player.Close()
 	tc.Sound = player
-	program = tea.NewProgram(tuigate.New(ctx, tc), append(options, tea.WithContext(ctx), tea.WithInput(a.in), tea.WithOutput(a.out))...)
+	program = tea.NewProgram(tuigate.New(ctx, tc), append(options, tea.WithContext(ctx), tea.WithInput(keys), tea.WithOutput(a.out))...)
 	if _, err := program.Run(); err != nil && ctx.Err() == nil && !errors.Is(err, tea.ErrInterrupted) {
 		return faultf("screen: %w", err)
 	}
