@@ -7,8 +7,10 @@
 // row's canonical bytes, cut to 16 bytes, so a row that is changed, dropped or
 // put in between shows.
 //
-// Who was scanned is sealed at once to headquarters' key of the day, and the
-// gate itself cannot open it again:
+// Who was scanned is sealed at once to headquarters' key of the day. What is
+// stored cannot be opened with anything else that is stored; the gate's memory
+// holds the row key of the step of the last scan, and once a scan of a later
+// step has turned the ratchet the gate itself cannot open the earlier one again:
 //
 //	sealer, err := record.NewSealer(id, record.DayKey{Day: "2026-11-23", Public: pub}, stamp)
 //	draft, err := sealer.Scan(stamp, record.Scan{Verdict: 1, Reason: 1, Format: 1}, subject)
