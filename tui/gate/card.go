@@ -21,11 +21,46 @@ type card struct {
 
 	why    look.Phrase // the reason in a phrase
 	format string      // of an unsupported kind, cleaned
-	person string      // cleaned; "" when nothing of a person is shown
-	doc    look.Phrase // kind of document; with person only
+	person person      // zero when nothing of a person is shown
 
 	since time.Time // of the first tick that saw it; zero until then
 	asked bool      // a key was pressed and the gate is at work on it
+}
+
+// person is what is compared with an ID card, cleaned.
+type person struct {
+	name, number string
+	doc          look.Phrase // kind of document; with a number only
+}
+
+// newPerson cleans what a code says of a person.
+func newPerson(p verify.Person) person {
+	out := person{name: look.Clean(p.Name)}
+	if n := look.Clean(p.Document); n != "" {
+		out.number, out.doc = "*"+n, look.DocType(p.DocType)
+	}
+	return out
+}
+
+// personLines are a person in lines of at most width cells. Name and
+// document stand beside each other as far as they fit, and each is kept whole.
+func (s *style) personLines(p person, width int) []string {
+	parts := make([]string, 0, 3)
+	if p.name != "" {
+		parts = append(parts, s.chars.ASCII(p.name))
+	}
+	if p.number != "" {
+		parts = append(parts, s.chars.Say(p.doc, s.lang)+" "+s.chars.ASCII(p.number))
+	}
+	var out []string
+	for _, part := range parts {
+		if n := len(out) - 1; n >= 0 && look.Width(out[n])+3+look.Width(part) <= width {
+			out[n] += "   " + part
+			continue
+		}
+		out = append(out, wrap(part, width)...)
+	}
+	return out
 }
 
 // newCard keeps what is shown of a verdict. The person is shown for comparing
@@ -44,14 +79,7 @@ func newCard(e gate.Judged, idCheck bool) *card {
 		c.format = look.Clean(v.FormatName)
 	}
 	if v.Name == verify.CheckID || idCheck && v.Signature == verify.SignatureValid && v.Name != verify.Invalid {
-		c.person = look.Clean(v.Person.Name)
-		if d := look.Clean(v.Person.Document); d != "" {
-			c.doc = look.DocType(v.Person.DocType)
-			if c.person != "" {
-				c.person += "  "
-			}
-			c.person += "*" + d
-		}
+		c.person = newPerson(v.Person)
 	}
 	return c
 }
@@ -87,12 +115,8 @@ func (s *style) lines(c *card, width int) []line {
 	if c.name != verify.Pass && c.name != verify.PassGold || c.reason != verify.OK {
 		add(why, false, false)
 	}
-	if c.person != "" {
-		p := s.chars.ASCII(c.person)
-		if !c.doc.Zero() {
-			p = say(c.doc) + "  " + p
-		}
-		add(p, false, false)
+	for _, l := range s.personLines(c.person, width) {
+		add(l, false, false)
 	}
 	add(say(look.Action(c.name, c.reason, s.phones)), true, false)
 	switch {
@@ -230,7 +254,7 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 			wide = max(wide, look.Width(l.text))
 		}
 		wide = min(wide+6, iw)
-		cv.Fill(ix+(iw-wide)/2, iy, wide, ih, k.Paint)
+		cv.Fill(ix+(iw-wide)/2, iy, wide, ih, k.Style)
 	}
 	plate := k.Texture != ""
 	for i, part := range p.words {
@@ -240,9 +264,9 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 		bw, bh := s.cells(part)
 		bx := ix + (iw-bw)/2
 		if plate {
-			cv.Fill(bx-2, row, bw+4, bh, k.Paint)
+			cv.Fill(bx-2, row, bw+4, bh, k.Style)
 		}
-		cv.Bitmap(bx, row, part, k.Paint, s.blocks)
+		cv.Bitmap(bx, row, part, k.Style, s.blocks)
 		row += bh
 	}
 	if p.text != "" {
@@ -271,14 +295,14 @@ func noSmall(lines []line, n int) []line {
 // plateText is a centred line on a card; the action stands on a plate of the
 // ink's colour.
 func (s *style) plateText(cv *look.Canvas, x, y, w int, text string, k look.Card, l line) {
-	p := k.Paint
-	n := min(look.Width(text), w)
-	at := x + (w-n)/2
+	on := k.Style
 	if l.action {
-		p = s.theme.Inverse(k)
+		on = s.theme.Inverse(k)
 	}
+	pad := 0
 	if l.action || k.Texture != "" {
-		cv.Fill(max(at-1, x), y, min(n+2, w), 1, p)
+		pad = min(1, max(0, w-look.Width(text))/2)
 	}
-	cv.TextIn(at, y, n, text, p)
+	text = ansi.Truncate(text, w, look.Tail)
+	cv.Put(x+(w-look.Width(text))/2-pad, y, on.Padding(0, pad).Render(text))
 }

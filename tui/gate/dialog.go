@@ -5,8 +5,11 @@ import (
 	"fmt"
 	"strings"
 
+	"charm.land/bubbles/v2/help"
 	"charm.land/bubbles/v2/key"
 	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"checkpoint/gate"
 	"checkpoint/tui/look"
@@ -141,113 +144,130 @@ func (m *model) unlocked(u unlocked) tea.Cmd {
 	return nil
 }
 
-// drawDialog paints the dialog into a rectangle.
-func (m *model) drawDialog(cv *look.Canvas, x, y, w, h int) {
+// dialogBox is the dialog as a block of w × h cells, or less.
+func (m *model) dialogBox(w, h int) string {
 	title, lines := m.dialogText(w-4, h-3)
-	cv.Frame(x, y, w, h, m.theme.Lines, m.chars.Lines)
-	cv.TextIn(x+2, y, w-4, " "+title+" ", m.theme.Strong)
-	foot := " " + m.say(look.SayClose) + " "
-	cv.TextIn(x+w-2-look.Width(foot), y+h-1, look.Width(foot), foot, m.theme.Muted)
-	row := y + 1
-	if len(lines) < h-4 {
-		row++
+	text := strings.Join(lines, "\n")
+	if w < look.BoxMinW || h < look.BoxMinH {
+		return text
 	}
-	for _, l := range lines {
-		if row >= y+h-1 {
-			return
-		}
-		p := m.theme.Text
-		if strings.HasPrefix(l, "\x01") { // a line that matters
-			l, p = l[1:], m.theme.Strong
-		}
-		cv.TextIn(x+2, row, w-4, l, p)
-		row++
+	if lipgloss.Height(text) < h-4 {
+		text = "\n" + text
 	}
+	return m.box(m.theme.Strong.Render(" "+title+" "), m.theme.Muted.Render(" "+m.say(look.SayClose)+" ")).Page(text, w, h)
 }
 
+// dialogText is a dialog's title and lines, most of them at most w cells wide.
 func (m *model) dialogText(w, h int) (title string, lines []string) {
 	say, d := m.say, m.dialog
+	add := func(block ...string) { lines = append(lines, block...) }
+	strong := func(s string) string { return m.theme.Strong.Render(s) }
 	para := func(s string) {
 		for p := range strings.SplitSeq(s, "\n") {
-			lines = append(lines, wrap(p, w)...)
+			add(wrap(p, w)...)
 		}
 	}
 	switch d.kind {
 	case manualDialog:
 		title = say(look.SayManual)
 		if d.class == 0 {
-			for p := range strings.SplitSeq(say(look.SayClasses), "   ") {
-				lines = append(lines, "\x01"+p)
-			}
+			add(m.options(look.SayClasses)...)
 		} else {
-			lines = append(lines, say(look.Class(d.class)), "")
-			for p := range strings.SplitSeq(say(look.SayAllowed), "   ") {
-				lines = append(lines, "\x01"+p)
-			}
+			add(strong(say(look.Class(d.class))), "")
+			add(m.options(look.SayAllowed)...)
 		}
-		lines = append(lines, "")
+		add("")
 		para(say(look.SayNoNames))
 	case shiftDialog:
 		title = say(look.SayHandOver)
-		lines = append(lines, say(look.SayShiftNumber), "\x01> "+d.typed+"_", "")
+		add(say(look.SayShiftNumber), strong("> "+d.typed+"_"), "")
 		if m.state.Shift != "" {
-			lines = append(lines, say(look.SayShift)+": "+m.chars.Foreign(m.state.Shift))
+			add(say(look.SayShift) + ": " + m.chars.Foreign(m.state.Shift))
 		}
-		lines = append(lines, say(look.SayToday)+": "+m.counts(99))
+		add(m.counts(w))
 	case pinDialog:
 		title = say(look.SayTechnician)
-		prompt := look.SayPIN
 		if d.to == leaveDialog {
-			lines = append(lines, say(look.SayPINToLeave), "")
+			add(say(look.SayPINToLeave), "")
 		}
-		lines = append(lines, say(prompt))
+		add(say(look.SayPIN))
 		if d.busy {
-			lines = append(lines, say(look.SayChecking)+" ...")
+			add(say(look.SayChecking) + " ...")
 		} else {
-			lines = append(lines, "\x01> "+strings.Repeat("*", len(d.typed))+"_")
+			add(strong("> " + strings.Repeat("*", len(d.typed)) + "_"))
 		}
 		if m.notice != "" {
-			lines = append(lines, "", m.notice)
+			add("", m.theme.Notice.Render(m.notice))
 		}
 	case logDialog:
 		title = say(look.SayLog)
 		if len(m.recent) == 0 {
-			lines = append(lines, say(look.SayNoLog))
+			add(say(look.SayNoLog))
 		}
 		for i := len(m.recent) - 1 - d.scroll; i >= 0 && len(lines) < h; i-- {
-			lines = append(lines, m.logLine(m.recent[i], true))
+			add(ansi.Truncate(m.logLine(m.recent[i], true), w, look.Tail))
 		}
 	case techDialog:
 		title = say(look.SayTechnician)
-		lines = append(lines, "checkpoint "+look.Clean(m.cfg.Version), m.chars.Foreign(m.begun.Source), "")
-		lines = append(lines, "\x01"+say(look.SaySelfTest))
+		add("checkpoint "+look.Clean(m.cfg.Version), m.chars.Foreign(m.begun.Source), "", strong(say(look.SaySelfTest)))
 		for _, t := range m.begun.Tests {
-			lines = append(lines, " "+m.testLine(t))
+			style := m.theme.Text
+			if !t.OK {
+				style = m.theme.Notice
+			}
+			add(style.Render(ansi.Truncate(" "+m.testLine(t), w, look.Tail)))
 		}
-		lines = append(lines, "", "\x01"+say(look.SayLowerFloor), "\x01q "+say(look.SayKeyLeave))
+		add("")
+		add(m.options(look.SayLowerFloor)...)
+		add(m.option("q", say(look.SayKeyLeave)))
 	default:
 		title = say(look.SayHelp)
 		para(say(look.SayHelpText))
-		lines = append(lines, "")
-		for _, group := range m.keys.FullHelp() {
-			var b strings.Builder
-			for _, k := range group {
-				fmt.Fprintf(&b, "%s %s   ", k.Help().Key, k.Help().Desc)
-			}
-			lines = append(lines, "\x01"+b.String())
-		}
-		lines = append(lines, "")
-		half := ""
-		for i, n := range verify.Names() {
-			l := m.chars.Symbol(n) + " " + m.wordText(look.Word(n))
-			if i%2 == 0 {
-				half = l + strings.Repeat(" ", max(2, 26-look.Width(l)))
-				continue
-			}
-			lines = append(lines, half+l)
-		}
+		add("", m.keysHelp(w), "", m.legend())
 	}
 	return title, lines
+}
+
+// option is a key that can be pressed now, as a key's cap, and what it does.
+func (m *model) option(k, does string) string {
+	return m.theme.Strong.Reverse(true).Padding(0, 1).Render(k) + " " + m.theme.Strong.Render(does)
+}
+
+// options are the keys of a phrase that lists them.
+func (m *model) options(p look.Phrase) []string {
+	var out []string
+	for o := range strings.SplitSeq(m.say(p), "   ") {
+		k, does, _ := strings.Cut(o, " ")
+		out = append(out, m.option(k, does))
+	}
+	return out
+}
+
+// keysHelp is every key, in columns where they fit beside each other.
+func (m *model) keysHelp(w int) string {
+	h := help.New()
+	h.FullSeparator = "   "
+	h.Styles.FullKey, h.Styles.FullDesc, h.Styles.FullSeparator = m.theme.Strong, m.theme.Text, m.theme.Text
+	if all := h.FullHelpView(m.keys.FullHelp()); lipgloss.Width(all) <= w {
+		return all
+	}
+	h.ShortSeparator, h.Styles.ShortKey, h.Styles.ShortDesc, h.Styles.ShortSeparator = "   ", m.theme.Strong, m.theme.Text, m.theme.Text
+	var rows []string
+	for _, group := range m.keys.FullHelp() {
+		rows = append(rows, h.ShortHelpView(group))
+	}
+	return strings.Join(rows, "\n")
+}
+
+// legend is every verdict in its colours, in two columns.
+func (m *model) legend() string {
+	var columns [2][]string
+	for i, n := range verify.Names() {
+		chip := m.theme.Card(n).Style.Padding(0, 1).Render(m.chars.Symbol(n))
+		columns[i%2] = append(columns[i%2], chip+" "+m.wordText(look.Word(n)))
+	}
+	left := lipgloss.NewStyle().PaddingRight(3).Render(strings.Join(columns[0], "\n"))
+	return lipgloss.JoinHorizontal(lipgloss.Top, left, strings.Join(columns[1], "\n"))
 }
 
 // testLine is one line of the self-test.

@@ -2,9 +2,11 @@ package gate
 
 import (
 	"context"
+	"image/color"
 	"strings"
 	"testing"
 
+	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
 	"github.com/charmbracelet/x/vt"
@@ -125,19 +127,24 @@ func TestFamiliesDiffer(t *testing.T) {
 	}
 	// With 16 colours the grounds are those that the manual names.
 	th := look.NewTheme(colorprofile.ANSI, true, false)
-	for n, want := range map[verify.Name]look.Color{
-		verify.Pass: look.Basic(2), verify.PassGold: look.Basic(2), verify.CheckID: look.Basic(15), verify.More: look.Basic(4),
-		verify.Amber: look.Basic(11), verify.Red: look.Basic(1), verify.Refresh: look.Basic(5), verify.NotOurs: look.Basic(8),
-		verify.Invalid: look.Basic(0), verify.IssuerFault: look.Basic(8), verify.NoCheck: 0,
+	for n, want := range map[verify.Name]color.Color{
+		verify.Pass: lipgloss.Green, verify.PassGold: lipgloss.Green, verify.CheckID: lipgloss.BrightWhite, verify.More: lipgloss.Blue,
+		verify.Amber: lipgloss.BrightYellow, verify.Red: lipgloss.Red, verify.Refresh: lipgloss.Magenta, verify.NotOurs: lipgloss.BrightBlack,
+		verify.Invalid: lipgloss.Black, verify.IssuerFault: lipgloss.BrightBlack, verify.NoCheck: lipgloss.NoColor{},
 	} {
-		if got := th.Card(n).Ground; got != want {
-			t.Errorf("%v has ground %x, want %x", n, got, want)
+		if got := th.Card(n).Style.GetBackground(); got != want {
+			t.Errorf("%v has ground %v, want %v", n, got, want)
 		}
+	}
+	// What is worth a look can be seen on a light terminal too.
+	if light := look.NewTheme(colorprofile.TrueColor, false, false); light.Notice.GetForeground() == look.NewTheme(colorprofile.TrueColor, true, false).Notice.GetForeground() {
+		t.Error("a notice has the same ink on light and on dark")
 	}
 	// Red and green belong to one verdict each: neither a device's fault nor an
 	// unreadable code may borrow them.
 	for _, n := range []verify.Name{verify.Refresh, verify.NotOurs, verify.Invalid, verify.IssuerFault, verify.Device, verify.NoVerdict} {
-		if g := th.Card(n).Ground; g == look.Basic(1) || g == look.Basic(9) || g == look.Basic(2) || g == look.Basic(10) {
+		switch th.Card(n).Style.GetBackground() {
+		case lipgloss.Red, lipgloss.BrightRed, lipgloss.Green, lipgloss.BrightGreen:
 			t.Errorf("%v stands on red or green", n)
 		}
 	}

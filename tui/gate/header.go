@@ -6,22 +6,28 @@ import (
 	"strings"
 	"time"
 
+	"charm.land/bubbles/v2/help"
 	"charm.land/bubbles/v2/key"
+	"charm.land/lipgloss/v2"
+	"github.com/charmbracelet/x/ansi"
 
 	"checkpoint/gate"
 	"checkpoint/tui/look"
 	"checkpoint/verify"
 )
 
-// piece is a part of a line with its paint.
-type piece struct {
-	text string
-	look.Paint
-}
-
 // header is who and where, how fresh everything is, and the banner.
 func (m *model) header(rows int) []string {
-	cv := look.NewCanvas(m.w, rows)
+	lines := []string{m.titleBar(), m.stateBar()}
+	if rows > 2 {
+		text := ansi.Truncate(m.banner(), m.w-2, look.Tail)
+		lines = append(lines, m.theme.Banner.Render(look.FitLine(" "+text, m.w)))
+	}
+	return lines
+}
+
+// titleBar is the place, the policy and the time.
+func (m *model) titleBar() string {
 	s := &m.state
 	clock := "--:--:--"
 	if m.stated {
@@ -30,7 +36,6 @@ func (m *model) header(rows int) []string {
 			clock = "~" + clock
 		}
 	}
-	cv.TextIn(m.w-1-len(clock), 0, len(clock), clock, m.theme.Strong)
 	place := m.chars.Foreign(s.Venue)
 	if n := m.chars.Foreign(s.Name); n != "" {
 		if place != "" {
@@ -38,32 +43,29 @@ func (m *model) header(rows int) []string {
 		}
 		place += n
 	}
-	room := m.w - len(clock) - 3
-	used := cv.TextIn(1, 0, room, place, m.theme.Strong)
-	if m.stated {
-		p := m.policyText()
-		if left := room - used - 2; left >= 16 {
-			n := min(look.Width(p), left)
-			cv.TextIn(1+used+2+max(0, (left-n)/2), 0, n, p, m.theme.Muted)
-		}
+	left := " " + m.theme.Strong.Render(ansi.Truncate(place, m.w-len(clock)-3, look.Tail))
+	right := m.theme.Strong.Render(clock) + " "
+	if room := m.w - look.Width(left) - look.Width(right) - 3; m.stated && room >= 16 {
+		policy := m.theme.Muted.Render(ansi.Truncate(m.policyText(), room, look.Tail))
+		left += "  " + lipgloss.PlaceHorizontal(room, lipgloss.Center, policy)
 	}
-	x := 1
-	for i, p := range m.badges() {
-		gap := 0
-		if i > 0 {
-			gap = min(3, 2+m.w/100)
+	return look.Spread(m.w, left, right)
+}
+
+// stateBar is as many badges as there is room for.
+func (m *model) stateBar() string {
+	gap := strings.Repeat(" ", min(3, 2+m.w/100))
+	line := ""
+	for _, b := range m.badges() {
+		if line != "" {
+			b = gap + b
 		}
-		if x+gap+look.Width(p.text) > m.w-1 {
+		if look.Width(line)+look.Width(b) > m.w-2 {
 			break
 		}
-		cv.Text(x+gap, 1, p.text, p.Paint)
-		x += gap + look.Width(p.text)
+		line += b
 	}
-	if rows > 2 {
-		cv.Fill(0, 2, m.w, 1, m.theme.Banner)
-		cv.TextIn(1, 2, m.w-2, m.banner(), m.theme.Banner)
-	}
-	return cv.Lines()
+	return look.FitLine(" "+line, m.w)
 }
 
 func (m *model) policyText() string {
@@ -88,13 +90,13 @@ func (m *model) policyText() string {
 
 // badges are the state of the line, the keys, the disk and the camera, most
 // telling first. They are about the queue and the keys, never the verdict.
-func (m *model) badges() []piece {
+func (m *model) badges() []string {
 	s, t := &m.state, &m.theme
 	if !m.stated {
-		return []piece{{m.say(look.SayStarting) + " ...", t.Muted}}
+		return []string{t.Muted.Render(m.say(look.SayStarting) + " ...")}
 	}
-	var out []piece
-	add := func(p look.Paint, text string) { out = append(out, piece{text, p}) }
+	var out []string
+	add := func(s lipgloss.Style, text string) { out = append(out, s.Render(text)) }
 	if m.notice != "" && m.dialog.kind != pinDialog {
 		add(t.Strong, m.notice)
 	}
@@ -180,43 +182,31 @@ func (m *model) banner() string {
 
 // foot is the last verdicts, the counters and the keys.
 func (m *model) foot() []string {
-	cv := look.NewCanvas(m.w, 2)
-	x := 1
+	last := ""
 	for i := len(m.recent) - 1; i >= 0; i-- {
 		l := m.logLine(m.recent[i], false)
-		if x+look.Width(l) > m.w-1 {
-			if x == 1 {
-				cv.TextIn(x, 0, m.w-2, l, m.theme.Muted)
-			}
+		if last == "" {
+			last = " " + m.theme.Text.Render(ansi.Truncate(l, m.w-2, look.Tail))
+			continue
+		}
+		if look.Width(last)+3+look.Width(l) > m.w-1 {
 			break
 		}
-		p := m.theme.Muted
-		if i == len(m.recent)-1 {
-			p = m.theme.Text
+		last += "   " + m.theme.Muted.Render(l)
+	}
+	h := help.New()
+	h.ShortSeparator, h.Styles.ShortKey, h.Styles.ShortDesc = "  ", m.theme.Muted, m.theme.Muted
+	h.Styles.ShortSeparator = m.theme.Muted
+	keys := h.View(m.keys)
+	counts := m.counts(m.w - 5 - look.Width(keys))
+	if room := m.w - 4 - look.Width(counts); look.Width(keys) > room {
+		if keys = h.ShortHelpView([]key.Binding{m.keys.Help}); look.Width(keys) > room {
+			keys = ""
 		}
-		x += cv.Text(x, 0, l, p) + 3
 	}
-	var keys []string
-	width := 0
-	for _, b := range m.keys.ShortHelp() {
-		t := b.Help().Key + " " + b.Help().Desc
-		keys = append(keys, t)
-		width += look.Width(t) + 2
-	}
-	counts := m.counts(m.w - 3 - width)
-	cv.TextIn(1, 1, m.w-2, counts, m.theme.Text)
-	at := m.w - width + 1
-	if at > look.Width(counts)+2 {
-		for _, k := range keys {
-			at += cv.Text(at, 1, k, m.theme.Muted) + 2
-		}
-	} else if h := helpOnly(m.keys.Help); m.w-1-look.Width(h) > look.Width(counts)+2 {
-		cv.Text(m.w-1-look.Width(h), 1, h, m.theme.Muted)
-	}
-	return cv.Lines()
+	counts = " " + m.theme.Text.Render(ansi.Truncate(counts, m.w-2, look.Tail))
+	return []string{look.FitLine(last, m.w), look.Spread(m.w, counts, keys+" ")}
 }
-
-func helpOnly(b key.Binding) string { return b.Help().Key + " " + b.Help().Desc }
 
 // counts are today's verdicts; those that never happened are left out, and the
 // rarest when there is no room.

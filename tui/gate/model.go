@@ -47,10 +47,12 @@ type model struct {
 	state  gate.State
 	stated bool
 	begun  gate.Started
-	coach  gate.Coached
-	card   *card
-	recent []seen // newest last
-	mode   signal.Mode
+	// testsUntil ends the self-test's claim to the panel; zero until the first tick.
+	testsUntil time.Time
+	coach      gate.Coached
+	card       *card
+	recent     []seen // newest last
+	mode       signal.Mode
 
 	notice      string
 	noticeUntil time.Time
@@ -90,6 +92,10 @@ type cacheKey struct {
 	coach    gate.Coached
 	free     bool // no code is asked here
 	begun    bool // the self-test stands
+	first    bool // nobody was judged yet
+	stated   bool
+	cameraOK bool
+	cameraIs string
 }
 
 // New makes the screen. It ends when ctx is done, the events end, or the guard
@@ -223,6 +229,9 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 // tick moves the screen's clock.
 func (m *model) tick(at time.Time) {
 	m.now = at
+	if m.testsUntil.IsZero() && len(m.begun.Tests) > 0 {
+		m.testsUntil = at.Add(testsFor)
+	}
 	if m.notice != "" && at.After(m.noticeUntil) {
 		m.notice = ""
 	}

@@ -10,6 +10,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
 
 	"checkpoint/gate"
 	"checkpoint/gate/signal"
@@ -284,6 +285,83 @@ func TestHostileNameIsCleaned(t *testing.T) {
 	}
 	if n := strings.Count(s, "\n"); n != 23 {
 		t.Errorf("%d lines, want 24", n+1)
+	}
+}
+
+// TestPromptIsBig: whoever comes reads the prompt from afar, on the smallest
+// screen too, and the lines do not touch.
+func TestPromptIsBig(t *testing.T) {
+	for _, size := range [][2]int{{80, 24}, {80, 25}, {100, 30}, {120, 40}, {200, 50}} {
+		for _, l := range []look.Lang{look.Chinese, look.English} {
+			for _, banner := range []bool{false, true} {
+				for _, console := range []bool{false, true} {
+					d := newDrive(t, func(c *Config) {
+						c.Lang, c.Console = l, console
+						c.Views = func(context.Context) (gate.View, bool) { return gate.View{}, false }
+					})
+					s := someState()
+					if banner {
+						s.KeysAge = 30 * time.Hour
+					}
+					d.say(s)
+					d.send(tea.WindowSizeMsg{Width: size[0], Height: size[1]})
+					x, _, w, h := d.body()
+					if x < 24 {
+						t.Errorf("%v: the live view is %d cells wide", size, x)
+					}
+					p := d.prompt(w, h)
+					if len(p.words) < 2 || p.gap == 0 || p.lang != l {
+						t.Errorf("%v language %d banner %t: %d lines in language %d, %d apart", size, l, banner, len(p.words), p.lang, p.gap)
+					}
+					for _, b := range p.words {
+						if _, rows := d.cells(b); rows < 6 {
+							t.Errorf("%v: a line of %d rows", size, rows)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// TestSelfTestIsShown: where there is no room for it beside the big prompt it
+// has the panel for a while, every line of it.
+func TestSelfTestIsShown(t *testing.T) {
+	d := newDrive(t, nil)
+	e := gate.Started{}
+	for _, n := range []string{"camera", "light", "time", "keys", "disk", "queue", "sound"} {
+		e.Tests = append(e.Tests, gate.SelfTest{Name: n, OK: n != "sound", Detail: "as it is"})
+	}
+	d.say(e)
+	d.pass(time.Second)
+	if n := strings.Count(d.screen(), "as it is"); n != len(e.Tests) {
+		t.Errorf("%d of %d lines stand on the screen", n, len(e.Tests))
+	}
+	d.pass(testsFor)
+	if s := d.screen(); strings.Contains(s, look.SayShowCode.EN) || !strings.Contains(s, "█") {
+		t.Error("the prompt did not become big")
+	}
+	d.send(tea.WindowSizeMsg{Width: 120, Height: 40})
+	if s := ansi.Strip(d.screen()); strings.Count(s, "as it is") != 1 || !strings.Contains(s, "sound  as it is") {
+		t.Errorf("what failed does not stand alone where there is room for it:\n%s", s)
+	}
+	d.say(judged(verify.Pass, 1))
+	d.say(gate.Cleared{Card: 1})
+	if strings.Contains(d.screen(), "as it is") {
+		t.Error("the self-test stands after the first verdict")
+	}
+}
+
+func TestIdleSaysWhatTheCameraLacks(t *testing.T) {
+	d := newDrive(t, nil)
+	d.screen()
+	s := someState()
+	for _, why := range []string{"it was unplugged", "it is black"} {
+		s.CameraOK, s.CameraIs = false, why
+		d.say(s)
+		if !strings.Contains(d.screen(), why) {
+			t.Errorf("the idle panel does not say %q", why)
+		}
 	}
 }
 

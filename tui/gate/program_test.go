@@ -116,7 +116,7 @@ func TestWholeProgram(t *testing.T) {
 	pictures <- *someView()
 	until(t, "the idle screen", func() bool {
 		s := term.String()
-		return strings.Contains(s, "SHOW YOUR CODE") && strings.Contains(s, "▀")
+		return strings.Contains(s, look.SayShowCode.ZH) && strings.Contains(s, "▀") // the English words are big glyphs
 	})
 	if !term.alt() {
 		t.Error("not on the alternate screen")
@@ -138,7 +138,7 @@ func TestWholeProgram(t *testing.T) {
 		t.Error("the person stands after the match")
 	}
 	g.events <- gate.Cleared{Card: 1}
-	until(t, "the idle screen again", func() bool { return strings.Contains(term.String(), "SHOW YOUR CODE") })
+	until(t, "the idle screen again", func() bool { return strings.Contains(term.String(), look.SayShowCode.ZH) })
 
 	for i := range 50 { // a storm of sizes
 		p.Send(tea.WindowSizeMsg{Width: 20 + i*3, Height: 5 + i})

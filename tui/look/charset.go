@@ -3,20 +3,17 @@ package look
 import (
 	"strings"
 
+	"charm.land/lipgloss/v2"
+
 	"checkpoint/tui/look/clean"
 	"checkpoint/verify"
 )
-
-// Lines is a set of box-drawing characters.
-type Lines struct {
-	Across, Down, TopLeft, TopRight, BottomLeft, BottomRight string
-}
 
 // Charset is what a terminal can write as text.
 type Charset struct {
 	Han     bool // Chinese text
 	Symbols bool // ✓ ▲ ■ and friends, one cell wide
-	Lines   Lines
+	Border  lipgloss.Border
 	Dot     string // between things
 	Up      string // waiting to go up
 	Lamp    string // the badge's dot
@@ -25,18 +22,15 @@ type Charset struct {
 // NewCharset is what can be written on the bare Linux console, or where
 // ambiguous characters take two cells, or on everything else.
 func NewCharset(console bool, b Blocks) Charset {
-	round := Lines{"─", "│", "╭", "╮", "╰", "╯"}
-	square := Lines{"─", "│", "┌", "┐", "└", "┘"}
-	plain := Lines{"-", "|", "+", "+", "+", "+"}
 	switch {
 	case console && b == HalfBlocks:
-		return Charset{Lines: square, Dot: "·", Up: "^", Lamp: "*"}
+		return Charset{Border: lipgloss.NormalBorder(), Dot: "·", Up: "^", Lamp: "*"}
 	case console:
-		return Charset{Lines: plain, Dot: "-", Up: "^", Lamp: "*"}
+		return Charset{Border: lipgloss.ASCIIBorder(), Dot: "-", Up: "^", Lamp: "*"}
 	case b == Spaces:
-		return Charset{Han: true, Lines: plain, Dot: "-", Up: "^", Lamp: "*"}
+		return Charset{Han: true, Border: lipgloss.ASCIIBorder(), Dot: "-", Up: "^", Lamp: "*"}
 	}
-	return Charset{Han: true, Symbols: true, Lines: round, Dot: "·", Up: "⇡", Lamp: "●"}
+	return Charset{Han: true, Symbols: true, Border: lipgloss.RoundedBorder(), Dot: "·", Up: "⇡", Lamp: "●"}
 }
 
 var symbols = [13]string{

@@ -1,81 +1,60 @@
 package look
 
 import (
-	"strconv"
+	"image/color"
 
+	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
 )
 
-// Color is a colour as the terminal is told it. The zero Color is the
-// terminal's own; Basic, Indexed and RGB make the others.
-type Color uint32
+// tint is one colour of the design in each kind of terminal. The basic one is
+// exact: with 16 colours the grounds of the verdicts are those of the manual
+// and not whatever comes nearest.
+type tint struct {
+	basic ansi.BasicColor
+	index lipgloss.ANSIColor
+	full  string
+}
 
-const (
-	kindBasic   Color = 1 << 24
-	kindIndexed Color = 2 << 24
-	kindRGB     Color = 3 << 24
-	kindMask    Color = 0xFF << 24
+// in is the tint in a kind of terminal; lipgloss.NoColor where there are none.
+func (t tint) in(p colorprofile.Profile) color.Color {
+	return lipgloss.Complete(p)(t.basic, t.index, lipgloss.Color(t.full))
+}
 
-	// Reversed is the ground of a terminal without colours: reverse video.
-	Reversed Color = 4 << 24
+// The colours of the design. Green carries black words and yellow too, so that
+// both stay light enough to shine across a hall; the others carry white.
+var (
+	tBlack  = tint{lipgloss.Black, 16, "#000000"}
+	tWhite  = tint{lipgloss.BrightWhite, 231, "#FFFFFF"}
+	tGreen  = tint{lipgloss.Green, 35, "#1FB855"}
+	tGold   = tint{lipgloss.BrightYellow, 220, "#FFD24A"}
+	tBlue   = tint{lipgloss.Blue, 26, "#1857C8"}
+	tYellow = tint{lipgloss.BrightYellow, 220, "#FFCC00"}
+	tRed    = tint{lipgloss.Red, 160, "#C8102E"}
+	tViolet = tint{lipgloss.Magenta, 91, "#7A28B8"}
+	tGrey   = tint{lipgloss.BrightBlack, 242, "#6B7078"}
+	tSoft   = tint{lipgloss.BrightBlack, 246, "#8A9099"}
+	tAmber  = tint{lipgloss.Yellow, 214, "#E8A200"}
+	tCyan   = tint{lipgloss.BrightCyan, 44, "#2FC4D8"}
+
+	// On a light ground amber and green would be lost.
+	tAmberDark = tint{lipgloss.Magenta, 94, "#8A5A00"}
+	tGreenDark = tint{lipgloss.Green, 28, "#0B7A34"}
 )
 
-// Basic is one of the 16 colours: 0 to 7 normal, 8 to 15 bright.
-func Basic(n uint8) Color { return kindBasic | Color(n&15) }
-
-// Indexed is one of the 256 colours.
-func Indexed(n uint8) Color { return kindIndexed | Color(n) }
-
-// RGB is a colour of 24 bits.
-func RGB(r, g, b uint8) Color { return kindRGB | Color(r)<<16 | Color(g)<<8 | Color(b) }
+// grey is one of the shades of the live view.
+func grey(p colorprofile.Profile, i int) color.Color {
+	g := uint8(i * 255 / (levels - 1))
+	return lipgloss.Complete(p)(
+		[4]ansi.BasicColor{lipgloss.Black, lipgloss.BrightBlack, lipgloss.White, lipgloss.BrightWhite}[i*4/levels],
+		lipgloss.ANSIColor(232+i*23/(levels-1)),
+		lipgloss.RGBColor{R: g, G: g, B: g},
+	)
+}
 
 // sgr is the part of a Select Graphic Rendition sequence (ECMA-48 §8.3.117) for
-// c as text or as ground, "" for the terminal's own.
-func (c Color) sgr(ground bool) string {
-	n := int(c &^ kindMask)
-	switch c & kindMask {
-	case kindBasic:
-		base := 30
-		if n >= 8 {
-			base, n = 90, n-8
-		}
-		if ground {
-			base += 10
-		}
-		return strconv.Itoa(base + n)
-	case kindIndexed:
-		if ground {
-			return "48;5;" + strconv.Itoa(n)
-		}
-		return "38;5;" + strconv.Itoa(n)
-	case kindRGB:
-		s := "38;2;"
-		if ground {
-			s = "48;2;"
-		}
-		return s + strconv.Itoa(n>>16) + ";" + strconv.Itoa(n>>8&255) + ";" + strconv.Itoa(n&255)
-	case Reversed & kindMask:
-		if ground {
-			return "7"
-		}
-	}
-	return ""
-}
-
-// tint is one colour of the design in each kind of terminal.
-type tint struct {
-	rgb   uint32
-	index uint8
-	basic uint8
-}
-
-// in is the tint where there are colours at all.
-func (t tint) in(p colorprofile.Profile) Color {
-	switch {
-	case p >= colorprofile.TrueColor:
-		return RGB(uint8(t.rgb>>16), uint8(t.rgb>>8), uint8(t.rgb))
-	case p == colorprofile.ANSI256:
-		return Indexed(t.index)
-	}
-	return Basic(t.basic)
+// c as ink and as ground.
+func sgr(c color.Color) (ink, ground string) {
+	return ansi.NewStyle().ForegroundColor(c)[0], ansi.NewStyle().BackgroundColor(c)[0]
 }

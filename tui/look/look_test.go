@@ -6,6 +6,7 @@ import (
 	"testing"
 	"unicode"
 
+	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
 	"pgregory.net/rapid"
@@ -220,22 +221,50 @@ func TestViewOfAnything(t *testing.T) {
 
 func TestCanvas(t *testing.T) {
 	c := NewCanvas(6, 1)
-	c.Text(0, 0, "码码码", Paint{Ink: Basic(1)})
-	c.Set(1, 0, "x", Paint{}) // on the second half of a wide character
+	c.Put(0, 0, lipgloss.NewStyle().Foreground(lipgloss.Red).Render("码码码"))
+	c.Put(1, 0, "x") // on the second half of a wide character
 	if got := ansi.Strip(c.Lines()[0]); got != " x码码" {
 		t.Errorf("got %q", got)
 	}
-	c.Text(4, 0, "码码", Paint{})
-	c.Text(5, 0, "码", Paint{}) // does not fit
+	c.Put(4, 0, "码码")
+	c.Put(5, 0, "码") // does not fit
 	if n := ansi.StringWidth(c.Lines()[0]); n != 6 {
 		t.Errorf("the line is %d wide", n)
 	}
 	c = NewCanvas(3, 2)
-	c.Fill(-5, -5, 50, 50, Paint{Ground: RGB(1, 2, 3)})
-	c.Text(-1, 9, "far away", Paint{})
+	c.Fill(-5, -5, 50, 50, lipgloss.NewStyle().Background(lipgloss.RGBColor{R: 1, G: 2, B: 3}))
+	c.Put(-1, 9, "far away")
 	if got, want := c.Lines()[1], "\x1b[48;2;1;2;3m   \x1b[m"; got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+}
+
+// TestBoxes: a box and what is made to fit are exactly the cells that were
+// asked for, whatever stands in them.
+func TestBoxes(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.SampledFrom([]string{"", "码", "plain", "\x1b[1mbold 码\x1b[m", "a\nb码b\n\nccc", strings.Repeat("长", 99)})
+		w, h := rapid.IntRange(BoxMinW, 90).Draw(t, "w"), rapid.IntRange(BoxMinH, 30).Draw(t, "h")
+		line := func(label string) string { return strings.ReplaceAll(text.Draw(t, label), "\n", "") }
+		b := Box{Border: lipgloss.RoundedBorder(), Edge: lipgloss.NewStyle().Foreground(lipgloss.Red), Title: line("title"), Note: line("note")}
+		for what, lines := range map[string][]string{
+			"page": strings.Split(b.Page(text.Draw(t, "text"), w, h), "\n"),
+			"fit":  Fit(text.Draw(t, "text"), w, h),
+		} {
+			if len(lines) != h {
+				t.Errorf("%s: %d lines, want %d", what, len(lines), h)
+			}
+			for _, l := range lines {
+				if n := ansi.StringWidth(l); n != w {
+					t.Errorf("%s: %q is %d cells wide, want %d", what, ansi.Strip(l), n, w)
+				}
+			}
+		}
+		left, right := line("left"), line("right")
+		if n := ansi.StringWidth(Spread(w, left, right)); n != w {
+			t.Errorf("spread: %d cells, want %d", n, w)
+		}
+	})
 }
 
 func TestForeign(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 // What the screens say besides verdicts. Each is a table of constants.
 var (
 	SayShowCode    = Phrase{"请出示健康码", "SHOW YOUR CODE"}
+	SayShowShort   = Phrase{"请出示健康码", "SHOW CODE"} // where the whole phrase has no room to be large
 	SayFinishFirst = Phrase{"请先处理完这一位", "finish this person first"}
 	SayCamera      = Phrase{"摄像头", "camera"}
 	SayNoPicture   = Phrase{"没有画面", "no picture"}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/charmbracelet/colorprofile"
+	"github.com/charmbracelet/x/ansi"
 
 	"checkpoint/decode"
 )
@@ -44,10 +45,13 @@ const (
 func NewViewfinder(t Theme, b Blocks) *Viewfinder {
 	v := &Viewfinder{theme: t, blocks: b}
 	for i, g := range t.greys {
-		v.ink[i], v.paper[i] = g.sgr(false), g.sgr(true)
+		v.ink[i], v.paper[i] = sgr(g)
 	}
-	v.ink[outline], v.paper[outline] = t.Outline.sgr(false), t.Outline.sgr(true)
-	v.ink[noPicture], v.paper[noPicture] = "39", "49"
+	v.ink[outline], v.paper[outline] = sgr(t.Outline)
+	v.ink[noPicture], v.paper[noPicture] = sgr(nil)
+	if t.Profile <= colorprofile.ASCII {
+		v.paper[outline], v.paper[noPicture] = attr(ansi.AttrReverse), attr(ansi.AttrNoReverse)
+	}
 	return v
 }
 
@@ -219,7 +223,7 @@ func (v *Viewfinder) row(y int) string {
 		if v.blocks == Spaces {
 			s := v.shade(x, y)
 			if s != paper {
-				v.set(&b, "", v.paper[s], mono)
+				set(&b, "", v.paper[s])
 				paper = s
 			}
 			b.WriteByte(' ')
@@ -232,7 +236,7 @@ func (v *Viewfinder) row(y int) string {
 		}
 		if up == down {
 			if paper != down {
-				v.set(&b, "", v.paper[down], false)
+				set(&b, "", v.paper[down])
 				paper = down
 			}
 			b.WriteByte(' ')
@@ -250,11 +254,11 @@ func (v *Viewfinder) row(y int) string {
 		if down != paper {
 			p, paper = v.paper[down], down
 		}
-		v.set(&b, i, p, false)
+		set(&b, i, p)
 		b.WriteString(mark)
 	}
 	if !mono || v.blocks == Spaces {
-		b.WriteString("\x1b[m")
+		b.WriteString(ansi.ResetStyle)
 	}
 	return b.String()
 }
@@ -266,10 +270,7 @@ func on(shade int) int {
 	return 0
 }
 
-func (v *Viewfinder) set(b *strings.Builder, ink, paper string, mono bool) {
-	if mono && paper == "49" {
-		paper = "27"
-	}
+func set(b *strings.Builder, ink, paper string) {
 	switch {
 	case ink != "" && paper != "":
 		b.WriteString("\x1b[" + ink + ";" + paper + "m")
@@ -277,3 +278,5 @@ func (v *Viewfinder) set(b *strings.Builder, ink, paper string, mono bool) {
 		b.WriteString("\x1b[" + ink + paper + "m")
 	}
 }
+
+func attr(a ansi.Attr) string { return ansi.NewStyle(a)[0] }
