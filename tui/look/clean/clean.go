@@ -55,7 +55,7 @@ func Bounded(s string, graphemes int) string {
 			continue
 		case hidden(r):
 			continue
-		case unicode.Is(unicode.M, r):
+		case unicode.Is(unicode.M, r), leansBack(r):
 			// A mark with nothing under it would sit on the text before.
 			if !started || space || marks == marksEach {
 				continue
@@ -87,12 +87,35 @@ func hidden(r rune) bool {
 		0xFFFC, 0x1D159: // object replacement, null note head
 		return true
 	}
+	if leansAhead(r) || r >= 0x1F3FB && r <= 0x1F3FF { // skin tones: a colour of what stands before
+		return true
+	}
 	if unicode.Is(unicode.Variation_Selector, r) || unicode.Is(unicode.Other_Default_Ignorable_Code_Point, r) {
 		return true
 	}
 	// Only letters, marks, numbers, punctuation and symbols are shown; what is in
 	// none of them is a control, a format character, private or unassigned.
 	return !unicode.IsOneOf([]*unicode.RangeTable{unicode.L, unicode.M, unicode.N, unicode.P, unicode.S}, r)
+}
+
+// leansBack reports letters that make one grapheme with what stands before them,
+// as the voiced marks of halfwidth katakana do.
+func leansBack(r rune) bool {
+	if r < 0x300 {
+		return false
+	}
+	g, _, _, _ := uniseg.FirstGraphemeClusterInString("a"+string(r), -1)
+	return len(g) > 1
+}
+
+// leansAhead reports letters that make one grapheme with whatever comes after
+// them (Grapheme_Cluster_Break=Prepend, UAX 29), be it not theirs.
+func leansAhead(r rune) bool {
+	if r < 0x300 {
+		return false
+	}
+	g, _, _, _ := uniseg.FirstGraphemeClusterInString(string(r)+"a", -1)
+	return len(g) > utf8.RuneLen(r)
 }
 
 // cut keeps the first n graphemes. The text may not end in a space.
