@@ -27,27 +27,34 @@ type card struct {
 	asked bool      // a key was pressed and the gate is at work on it
 }
 
-// person is what is compared with an ID card, cleaned.
+// person is what is compared with an ID card or a passport, cleaned.
 type person struct {
-	name, number string
-	doc          look.Phrase // kind of document; with a number only
+	name, born, number string
+	doc                look.Phrase // kind of document; with a number only
 }
+
+// longestBorn bounds a birth date as it stands in a certificate: 1987-03-12 and
+// what issuers make of it.
+const longestBorn = 12
 
 // newPerson cleans what a code says of a person.
 func newPerson(p verify.Person) person {
-	out := person{name: look.Clean(p.Name)}
+	out := person{name: look.Clean(p.Name), born: ansi.Truncate(look.Clean(p.Born), longestBorn, look.Tail)}
 	if n := look.Clean(p.Document); n != "" {
 		out.number, out.doc = "*"+n, look.DocType(p.DocType)
 	}
 	return out
 }
 
-// personLines are a person in lines of at most width cells. Name and
+// personLines are a person in lines of at most width cells. Name, birth date and
 // document stand beside each other as far as they fit, and each is kept whole.
 func (s *style) personLines(p person, width int) []string {
 	parts := make([]string, 0, 3)
 	if p.name != "" {
 		parts = append(parts, s.chars.ASCII(p.name))
+	}
+	if p.born != "" {
+		parts = append(parts, s.chars.Say(look.SayBorn, s.lang)+" "+s.chars.ASCII(p.born))
 	}
 	if p.number != "" {
 		parts = append(parts, s.chars.Say(p.doc, s.lang)+" "+s.chars.ASCII(p.number))

@@ -177,7 +177,7 @@ func TestAnySize(t *testing.T) {
 		n := rapid.SampledFrom(append(verify.Names(), verify.NoVerdict)).Draw(t, "verdict")
 		e := judged(n, 9)
 		e.Recording = rapid.Bool().Draw(t, "recording")
-		e.Verdict.Person = verify.Person{Name: rapid.String().Draw(t, "name"), Document: rapid.String().Draw(t, "document")}
+		e.Verdict.Person = verify.Person{Name: rapid.String().Draw(t, "name"), Document: rapid.String().Draw(t, "document"), Born: rapid.String().Draw(t, "born")}
 		e.Verdict.Reason = rapid.SampledFrom(verify.Reasons()).Draw(t, "reason")
 		state := someState()
 		state.KeysAge *= 9

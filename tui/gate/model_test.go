@@ -241,13 +241,13 @@ func TestMatchBecomesPass(t *testing.T) {
 // TestNothingOfAPerson looks for a name and number in all that the screen
 // keeps, once the verdict has left.
 func TestNothingOfAPerson(t *testing.T) {
-	const name, number = "ZZQQ*X", "9Q7W"
+	const name, number, born = "ZZQQ*X", "9Q7W", "1901-02-03"
 	holds := func(d *drive) bool {
 		all := fmt.Sprintf("%+v %+v %+v %+v %s", *d.model, d.recent, d.cached, d.dialog, d.screen())
 		if d.card != nil {
 			all += fmt.Sprintf("%+v", *d.card)
 		}
-		return strings.Contains(all, name) || strings.Contains(all, number)
+		return strings.Contains(all, name) || strings.Contains(all, number) || strings.Contains(all, born)
 	}
 	for _, n := range verify.Names() {
 		t.Run(n.String(), func(t *testing.T) {
@@ -257,7 +257,7 @@ func TestNothingOfAPerson(t *testing.T) {
 				s.Policy.IDCheck = idCheck
 				d.say(s)
 				e := judged(n, 7)
-				e.Verdict.Person = verify.Person{Name: name, Document: number, DocType: 2}
+				e.Verdict.Person = verify.Person{Name: name, Document: number, DocType: 2, Born: born}
 				e.Verdict.Subject, e.Verdict.ID, e.Verdict.Issuer = []byte(name), number, name
 				d.say(e)
 				d.screen()
@@ -277,14 +277,45 @@ func TestNothingOfAPerson(t *testing.T) {
 func TestHostileNameIsCleaned(t *testing.T) {
 	d := newDrive(t, nil)
 	e := judged(verify.CheckID, 7)
-	e.Verdict.Person = verify.Person{Name: "a\x1b]0;owned\x07\u202eb\n\n" + strings.Repeat("x", 500), Document: "\x1b[31m1"}
+	e.Verdict.Person = verify.Person{Name: "a\x1b]0;owned\x07\u202eb\n\n" + strings.Repeat("x", 500), Document: "\x1b[31m1", Born: "1987\x1b]0;owned\x07\u202e" + strings.Repeat("7", 500)}
 	d.say(e)
 	s := d.screen()
-	if strings.Contains(s, "\x1b]") || strings.Contains(s, "\x07") || strings.Contains(s, "\u202e") || strings.Contains(s, strings.Repeat("x", 41)) {
+	if strings.Contains(s, "\x1b]") || strings.Contains(s, "\x07") || strings.Contains(s, "\u202e") || strings.Contains(s, strings.Repeat("x", 41)) || strings.Contains(s, strings.Repeat("7", longestBorn)) {
 		t.Error("a name reaches the screen as it is")
 	}
 	if n := strings.Count(s, "\n"); n != 23 {
 		t.Errorf("%d lines, want 24", n+1)
+	}
+}
+
+// TestBirthDateToCompare: a certificate from abroad is compared with a passport
+// by name and birth date, which stand beside each other as they are written.
+func TestBirthDateToCompare(t *testing.T) {
+	for _, tc := range []struct {
+		lang           look.Lang
+		console        bool
+		name, born     string
+		want           string
+		width, maxRows int
+	}{
+		{look.English, false, "MUSTERMANN ERIKA", "1987-03-12", "MUSTERMANN ERIKA   born 1987-03-12", 74, 1},
+		{look.Chinese, false, "MUSTERMANN ERIKA", "1987-03-12", "MUSTERMANN ERIKA   出生 1987-03-12", 74, 1},
+		{look.Chinese, true, "Müstermann Ærika", "1987-03", "Mustermann AErika   born 1987-03", 74, 1},
+		{look.English, false, "", "1987", "born 1987", 74, 1},
+		{look.English, false, "MUSTERMANN ERIKA", "", "MUSTERMANN ERIKA", 74, 1},
+		{look.English, false, "MUSTERMANN ERIKA", "1987-03-12", "born 1987-03-12", 20, 2},
+	} {
+		d := newDrive(t, func(c *Config) { c.Lang, c.Console = tc.lang, tc.console })
+		e := judged(verify.CheckID, 7)
+		e.Verdict.IDWhy, e.Verdict.Person = verify.IDForeign, verify.Person{Name: tc.name, Born: tc.born}
+		d.say(e)
+		lines := d.personLines(d.card.person, tc.width)
+		if len(lines) > tc.maxRows || lines[len(lines)-1] != tc.want {
+			t.Errorf("%q %q in %d cells: %q, want %q", tc.name, tc.born, tc.width, lines, tc.want)
+		}
+		if s := ansi.Strip(d.screen()); tc.width == 74 && !strings.Contains(s, tc.want) {
+			t.Errorf("not on the screen: %q in\n%s", tc.want, s)
+		}
 	}
 }
 

@@ -16,6 +16,7 @@ var (
 	SayRecording   = Phrase{"正在记录", "recording"}
 	SayAnyKey      = Phrase{"按任意键继续", "any key to go on"}
 	SayRedKeys     = Phrase{"1 已隔离  2 已离开  3 急救  4 报值班", "1 isolated  2 left  3 emergency care  4 supervisor"}
+	SayBorn        = Phrase{"出生", "born"}
 	SayIDKeys      = Phrase{"y 相符  n 不符  l 离开", "y match  n no match  l left"}
 	SayMatched     = Phrase{"证件相符", "the ID matches"}
 	SayMismatched  = Phrase{"证件不符", "the ID does not match"}
