@@ -30,13 +30,50 @@ const (
 func TestMain(m *testing.M) {
 	if path := os.Getenv(childFile); path != "" {
 		seed, _ := strconv.ParseUint(os.Getenv(childSeed), 10, 64)
-		if err := childWrite(path, os.Getenv(childMode), seed); err != nil {
+		childRun := childWrite
+		switch os.Getenv(childMode) {
+		case childCycles:
+			childRun = childCycle
+		case childPeeks:
+			childRun = childPeek
+		}
+		if err := childRun(path, os.Getenv(childMode), seed); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}
 		os.Exit(0)
 	}
 	os.Exit(m.Run())
+}
+
+// Other modes: a child that opens, writes a row and closes, again and again, and
+// one that looks once.
+const (
+	childCycles = "cycles"
+	childPeeks  = "peek"
+)
+
+func childPeek(path, _ string, _ uint64) error {
+	_, err := Peek(context.Background(), path)
+	return err
+}
+
+func childCycle(path, _ string, _ uint64) error {
+	ctx := context.Background()
+	for {
+		db, err := Open(ctx, path, testOptions())
+		if err != nil {
+			return err
+		}
+		seq, err := db.Append(ctx, plain(0))
+		if err != nil {
+			return err
+		}
+		fmt.Println(seq, seq)
+		if err := db.Close(ctx, clockAt(0)); err != nil {
+			return err
+		}
+	}
 }
 
 // childWrite appends from several goroutines for ever, as a busy gate would:

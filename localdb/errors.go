@@ -47,6 +47,10 @@ func advice(kind error) string {
 		return "move the file and those with its name and -wal or -side away, keep them for the technician, and start again"
 	case ErrReadOnly:
 		return "make the file and its folder writable for the user that runs checkpoint"
+	case ErrUnreadable:
+		return "run this as the user that runs the gate"
+	case ErrUnfinished:
+		return "start the gate once: it puts the file in order"
 	case ErrInUse:
 		return "stop the other one, or give this one a file of its own"
 	case ErrNoSpace:
@@ -65,7 +69,9 @@ func failure(path string, kind, cause error) error {
 
 // explain turns an error of SQLite or the system into one of ours where the
 // person can do something about it; op says what was tried.
-func (db *DB) explain(op string, err error) error {
+func (db *DB) explain(op string, err error) error { return explain(db.path, op, err) }
+
+func explain(path, op string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -74,16 +80,16 @@ func (db *DB) explain(op string, err error) error {
 		return err
 	}
 	if kind := kindOf(err); kind != nil {
-		return db.fail(kind, err)
+		return failure(path, kind, err)
 	}
 	// A full disk shows in many ways: the index of the log cannot grow, a
 	// journal cannot be made. Ask the disk itself.
 	if sqliteCode(err)&0xff == sqlite3.SQLITE_IOERR || sqliteCode(err)&0xff == sqlite3.SQLITE_CANTOPEN {
-		if free, freeErr := freeBytes(db.path); freeErr == nil && free < 64<<10 {
-			return db.fail(ErrNoSpace, err)
+		if free, freeErr := freeBytes(path); freeErr == nil && free < 64<<10 {
+			return failure(path, ErrNoSpace, err)
 		}
 	}
-	return fmt.Errorf("%s: %s: %w", db.path, op, err)
+	return fmt.Errorf("%s: %s: %w", path, op, err)
 }
 
 func sqliteCode(err error) int {

@@ -9,29 +9,13 @@ import (
 
 // load reads what stays in memory: who and where we are, and the names.
 func (db *DB) load(ctx context.Context) error {
-	var born, link []byte
-	var seq, purged, floor, anchor, ran, flushes int64
-	err := db.conn.QueryRowContext(ctx, `SELECT born, purged, floor, anchor, ran, flushes FROM gate`).
-		Scan(&born, &purged, &floor, &anchor, &ran, &flushes)
+	at, err := readStand(ctx, db.path, db.conn)
 	if err != nil {
 		return err
 	}
-	if err := db.conn.QueryRowContext(ctx, `SELECT seq, link FROM head`).Scan(&seq, &link); err != nil {
-		return err
-	}
-	var newest, oldest int64
-	err = db.conn.QueryRowContext(ctx, `SELECT coalesce((SELECT max(seq) FROM row), ?), coalesce((SELECT min(seq) FROM row), ?)`,
-		purged, purged+1).Scan(&newest, &oldest)
-	if err != nil {
-		return err
-	}
-	if len(born) != 8 || len(link) != 16 || newest != seq || oldest != purged+1 {
-		return db.fail(ErrDamaged, fmt.Errorf("rows %d to %d, expected %d to %d", oldest, newest, purged+1, seq))
-	}
-	db.head, db.link, db.purged, db.run = uint64(seq), record.Link(link), uint64(purged), uint64(seq)
-	db.clock = Clock{FloorMS: floor, AnchorMS: anchor, RanMS: uint64(ran)}
-	db.flushes = uint64(flushes)
-	if db.side, err = openSide(db.path+"-side", [8]byte(born)); err != nil {
+	db.head, db.link, db.purged, db.run = at.seq, at.link, at.purged, at.seq
+	db.clock, db.flushes = at.clock, at.flushes
+	if db.side, err = openSide(db.path+"-side", at.born); err != nil {
 		return err
 	}
 	if err := db.loadEpochs(ctx); err != nil {
@@ -40,7 +24,45 @@ func (db *DB) load(ctx context.Context) error {
 	if err := db.loadNames(ctx); err != nil {
 		return err
 	}
-	return db.loadReceipts(ctx)
+	db.stored, err = readReceipts(ctx, db.conn)
+	return err
+}
+
+// stand is where a file stands: its tables of one row.
+type stand struct {
+	born    [8]byte
+	seq     uint64 // newest row
+	link    record.Link
+	purged  uint64 // rows up to here are gone
+	clock   Clock
+	flushes uint64
+}
+
+// readStand reads it and checks that the rows are those it speaks of.
+func readStand(ctx context.Context, path string, q querier) (s stand, err error) {
+	var born, link []byte
+	var seq, purged, floor, anchor, ran, flushes int64
+	err = q.QueryRowContext(ctx, `SELECT born, purged, floor, anchor, ran, flushes FROM gate`).
+		Scan(&born, &purged, &floor, &anchor, &ran, &flushes)
+	if err != nil {
+		return s, err
+	}
+	if err := q.QueryRowContext(ctx, `SELECT seq, link FROM head`).Scan(&seq, &link); err != nil {
+		return s, err
+	}
+	var newest, oldest int64
+	err = q.QueryRowContext(ctx, `SELECT coalesce((SELECT max(seq) FROM row), ?), coalesce((SELECT min(seq) FROM row), ?)`,
+		purged, purged+1).Scan(&newest, &oldest)
+	if err != nil {
+		return s, err
+	}
+	if len(born) != 8 || len(link) != 16 || newest != seq || oldest != purged+1 {
+		return s, failure(path, ErrDamaged, fmt.Errorf("rows %d to %d, expected %d to %d", oldest, newest, purged+1, seq))
+	}
+	return stand{
+		born: [8]byte(born), seq: uint64(seq), link: record.Link(link), purged: uint64(purged),
+		clock: Clock{FloorMS: floor, AnchorMS: anchor, RanMS: uint64(ran)}, flushes: uint64(flushes),
+	}, nil
 }
 
 func (db *DB) loadEpochs(ctx context.Context) error {

@@ -49,18 +49,11 @@ var (
 	ErrTrust    = errors.New("trust does not fit")       // empty, too large, or without a version
 	ErrBusy     = errors.New("somebody reads the log")   // Checkpoint only: try again
 	ErrIdentity = errors.New("sealed for another epoch") // make a new Sealer for DB.Identity
+
+	// Of Peek alone.
+	ErrUnreadable = errors.New("database cannot be read")
+	ErrUnfinished = errors.New("database was not closed in order") // and what would tell how to read its log is missing
 )
-
-// Trust is one installed snapshot, as it was signed.
-type Trust struct {
-	Version     uint64
-	KeyID       string // of the key that signed it, at most 64 bytes
-	Bytes       []byte // at most MaxTrust
-	InstalledMS int64  // UTC Unix milliseconds
-}
-
-// MaxTrust is the largest snapshot in bytes.
-const MaxTrust = 64 << 20
 
 // Clock is what the file knows about time.
 type Clock struct {

@@ -18,6 +18,7 @@ import (
 
 	"checkpoint/record"
 
+	"golang.org/x/sys/unix"
 	_ "modernc.org/sqlite" // the driver "sqlite"
 )
 
@@ -158,7 +159,7 @@ func open(ctx context.Context, path string, o Options, synchronous string) (_ *D
 // SQLite would take somebody's photo album for its own and add tables to it.
 // fresh is true when there is no file, or an empty one.
 func (db *DB) inspect() (fresh bool, err error) {
-	f, err := os.Open(db.path)
+	f, err := openRead(db.path)
 	if os.IsNotExist(err) {
 		return true, nil
 	}
@@ -166,12 +167,30 @@ func (db *DB) inspect() (fresh bool, err error) {
 		return false, err
 	}
 	defer f.Close()
+	if empty, err := ours(f, db.path); empty || err != nil {
+		return empty, err
+	}
+	w, err := os.OpenFile(db.path, os.O_RDWR, 0)
+	if err != nil {
+		return false, err // before SQLite falls back to reading only
+	}
+	return false, w.Close()
+}
+
+// openRead opens without waiting: at the path may stand a named pipe.
+func openRead(path string) (*os.File, error) {
+	return os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+}
+
+// ours looks at the first bytes of a file: nil for a gate's, else ErrForeign or
+// ErrDamaged. empty is true for a file without a byte.
+func ours(f *os.File, path string) (empty bool, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return false, err
 	}
 	if !info.Mode().IsRegular() {
-		return false, db.fail(ErrForeign, nil)
+		return false, failure(path, ErrForeign, nil)
 	}
 	head := make([]byte, 100)
 	n, err := io.ReadFull(f, head)
@@ -179,21 +198,17 @@ func (db *DB) inspect() (fresh bool, err error) {
 	case n == 0 && err == io.EOF:
 		return true, nil
 	case err == io.ErrUnexpectedEOF:
-		return false, db.fail(ErrForeign, nil)
+		return false, failure(path, ErrForeign, nil)
 	case err != nil:
 		return false, err
 	}
 	if string(head[:16]) != "SQLite format 3\x00" || binary.BigEndian.Uint32(head[68:]) != applicationID {
-		return false, db.fail(ErrForeign, nil)
+		return false, failure(path, ErrForeign, nil)
 	}
 	if info.Size() < pageSize {
-		return false, db.fail(ErrDamaged, nil)
+		return false, failure(path, ErrDamaged, nil)
 	}
-	w, err := os.OpenFile(db.path, os.O_RDWR, 0)
-	if err != nil {
-		return false, err // before SQLite falls back to reading only
-	}
-	return false, w.Close()
+	return false, nil
 }
 
 // bear makes the file when there is none: complete under another name, on the

@@ -52,20 +52,21 @@ func (r ranges) firstOutside(from, last uint64) uint64 {
 	return from
 }
 
-func (db *DB) loadReceipts(ctx context.Context) error {
-	rows, err := db.conn.QueryContext(ctx, `SELECT first, last FROM receipt ORDER BY first`)
+// readReceipts are the rows that are stored upstream.
+func readReceipts(ctx context.Context, q querier) (stored ranges, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT first, last FROM receipt ORDER BY first`)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var first, last int64
 		if err := rows.Scan(&first, &last); err != nil {
-			return err
+			return nil, err
 		}
-		db.stored = db.stored.add(span{uint64(first), uint64(last)})
+		stored = stored.add(span{uint64(first), uint64(last)})
 	}
-	return rows.Err()
+	return stored, rows.Err()
 }
 
 // Confirm marks rows first to last as stored upstream, with the signed receipt

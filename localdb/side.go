@@ -41,15 +41,11 @@ func openSide(path string, born [8]byte) (*side, error) {
 		return nil, err
 	}
 	s := &side{file: f, born: born}
-	buf := make([]byte, sideSize)
-	n, err := io.ReadFull(f, buf)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		f.Close()
-		return nil, err
-	}
-	found := n == sideSize && s.load(buf[:slotSize])
-	found = n == sideSize && s.load(buf[slotAway:][:slotSize]) || found
-	if found {
+	if found, err := s.read(f); found || err != nil {
+		if err != nil {
+			f.Close()
+			return nil, err
+		}
 		return s, nil
 	}
 	if _, err := f.WriteAt(make([]byte, sideSize), 0); err != nil {
@@ -65,6 +61,20 @@ func openSide(path string, born [8]byte) (*side, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// read takes the newer slot of a file, if there is one.
+func (s *side) read(f io.Reader) (found bool, err error) {
+	buf := make([]byte, sideSize)
+	n, err := io.ReadFull(f, buf)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, err
+	}
+	if n < sideSize {
+		return false, nil
+	}
+	first, second := s.load(buf[:slotSize]), s.load(buf[slotAway:][:slotSize])
+	return first || second, nil
 }
 
 // load takes the slot if it is whole, of this database, and the newest so far.

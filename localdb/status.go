@@ -16,6 +16,16 @@ type disk struct {
 	rows int   // written since
 }
 
+// left is how many bytes may still come under a cap.
+func (d disk) left(most int64) int64 { return max(0, min(most-d.used, d.free-reserve)) }
+
+// share is how much of what there is for it the file takes, and whether that
+// is worth a warning.
+func (d disk) share(most int64) (share float64, warn bool) {
+	share = float64(d.used) / float64(d.used+d.left(most))
+	return share, share >= 0.8
+}
+
 // lookRows is how many rows may be written between two looks: 512 rows take
 // 40 KB, far less than the reserve.
 const lookRows = 512
@@ -23,22 +33,29 @@ const lookRows = 512
 // look finds out how much room there is. The writer's lock is held, or nobody
 // else knows db yet.
 func (db *DB) look(ctx context.Context) error {
-	var pages, empty int64
-	if err := db.conn.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
-		return err
-	}
-	if err := db.conn.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&empty); err != nil {
-		return err
-	}
-	free, err := freeBytes(db.path)
+	d, _, err := readDisk(ctx, db.path, db.conn)
 	if err != nil {
 		return err
 	}
-	db.disk = disk{used: (pages - empty) * pageSize, free: free}
+	db.disk = d
 	db.mu.Lock()
 	db.looked = db.disk
 	db.mu.Unlock()
 	return nil
+}
+
+// readDisk measures; pages are those that the file should have.
+func readDisk(ctx context.Context, path string, q querier) (d disk, pages int64, err error) {
+	var empty int64
+	if err := q.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
+		return d, 0, err
+	}
+	if err := q.QueryRowContext(ctx, "PRAGMA freelist_count").Scan(&empty); err != nil {
+		return d, 0, err
+	}
+	d.free, err = freeBytes(path)
+	d.used = (pages - empty) * pageSize
+	return d, pages, err
 }
 
 // noRoom says why there is none; with cap set it is the cap, under which a few
@@ -112,9 +129,8 @@ func (db *DB) Status(at record.Stamp) (Status, error) {
 	db.mu.Unlock()
 
 	s.Used = disk.used
-	left := max(0, min(db.o.Cap-disk.used, disk.free-reserve))
-	s.Share = float64(disk.used) / float64(disk.used+left)
-	s.Warn = s.Share >= 0.8
+	left := disk.left(db.o.Cap)
+	s.Share, s.Warn = disk.share(db.o.Cap)
 	if p.perDay > 0 && rows > 0 {
 		perRow := 80.0 // bytes, before there are enough rows to measure
 		if rows > 10_000 {
@@ -231,8 +247,10 @@ func (db *DB) patience(ctx context.Context, ms int) error {
 	return err
 }
 
+// querier asks: a pool, a connection or a transaction.
 type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
 // checkpoint moves the log into the file. With TRUNCATE it returns ErrBusy when
