@@ -146,6 +146,17 @@ func (s *Sealer) Scan(at Stamp, scan Scan, subject []byte) (Draft, error) {
 	return Draft{Stamp: at, Body: scan, Context: s.context}, nil
 }
 
+// Turn moves the ratchet to the hour of the stamp, so that memory no longer
+// opens what was sealed in the hours before, scan or no scan.
+func (s *Sealer) Turn(at Stamp) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.spent {
+		return ErrContextSpent
+	}
+	return s.turn(at.MonoMS)
+}
+
 // turn moves the ratchet to the step of the monotonic time; it never turns
 // back, and the state that it leaves is gone.
 func (s *Sealer) turn(mono uint64) error {

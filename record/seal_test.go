@@ -96,6 +96,31 @@ func TestStepNeverTurnsBack(t *testing.T) {
 	}
 }
 
+func TestTurnForgetsWithoutAScan(t *testing.T) {
+	s, o := newPair(t)
+	d, err := s.Scan(Stamp{MonoMS: 1000}, Scan{Verdict: 1, Format: 1}, []byte{1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := s.chain
+	if err := s.Turn(Stamp{MonoMS: 1000 + 2*stepMS}); err != nil {
+		t.Fatal(err)
+	}
+	if s.chain == before || s.step != 2 {
+		t.Errorf("step %d: the state that opened the first hour is still there", s.step)
+	}
+	if _, err := o.Open(rowOf(d)); err != nil {
+		t.Errorf("headquarters: %v", err)
+	}
+	later, err := s.Scan(Stamp{MonoMS: 1000}, Scan{Verdict: 1, Format: 1}, []byte{1})
+	if err != nil || later.Body.(Scan).Sealed.Step != 2 || later.Body.(Scan).Sealed.Index != 1 {
+		t.Errorf("after it: %+v, %v; want step 2, index 1", later.Body, err)
+	}
+	if err := s.Turn(Stamp{MonoMS: math.MaxUint64}); !errors.Is(err, ErrContextSpent) {
+		t.Errorf("a clock gone mad: %v, want ErrContextSpent", err)
+	}
+}
+
 // TestSealBinds changes each thing that the seal covers.
 func TestSealBinds(t *testing.T) {
 	s, o := newPair(t)

@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ var (
 	ErrTooLarge   = errors.New("trust snapshot too large")
 	ErrSignature  = errors.New("trust snapshot is not signed by the pinned key")
 	ErrRolledBack = errors.New("trust snapshot is older than the one installed")
+	ErrDayKey     = errors.New("trust snapshot changes a published day key")
 )
 
 // Snapshot is everything that a gate trusts, at one version. It is read-only
@@ -226,11 +228,34 @@ func (s *Snapshot) Ages(now time.Time) []Age {
 	return ages
 }
 
-// Newer returns ErrRolledBack when next must not replace a snapshot of version
-// installed. The same version may be installed again.
-func Newer(next *Snapshot, installed uint64) error {
-	if next == nil || next.Version < installed {
-		return fmt.Errorf("%w: version %d is installed", ErrRolledBack, installed)
+// Age is how long ago the signer vouched for all of it; 0 when that lies ahead.
+func (s *Snapshot) Age(now time.Time) time.Duration { return max(0, now.Sub(s.Issued)) }
+
+// Follows says whether next may take the place of what is installed. It returns
+// ErrRolledBack for a lower version, and ErrDayKey when a day key that was
+// published has become another one, or one that was destroyed has come back:
+// whoever asks for that wants to open what is sealed. The same version may be
+// installed again; nil is followed by everything.
+func Follows(next, installed *Snapshot) error {
+	if installed == nil {
+		return nil
+	}
+	if next == nil || next.Version < installed.Version {
+		return fmt.Errorf("%w: version %d is installed", ErrRolledBack, installed.Version)
+	}
+	known := make(map[string]DayKey, len(installed.DayKeys.Keys))
+	for _, k := range installed.DayKeys.Keys {
+		known[k.ID] = k
+	}
+	for _, k := range next.DayKeys.Keys {
+		was, ok := known[k.ID]
+		switch {
+		case !ok || k.Destroyed:
+		case was.Destroyed:
+			return fmt.Errorf("%w: %s was destroyed and is back", ErrDayKey, k.ID)
+		case !bytes.Equal(k.PublicKey, was.PublicKey):
+			return fmt.Errorf("%w: %s is another key than the one published", ErrDayKey, k.ID)
+		}
 	}
 	return nil
 }

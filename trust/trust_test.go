@@ -276,12 +276,38 @@ func TestAges(t *testing.T) {
 	}
 }
 
-func TestNewer(t *testing.T) {
-	s := example(t)
-	for installed, want := range map[uint64]error{6: nil, 7: nil, 8: trust.ErrRolledBack} {
-		if err := trust.Newer(s, installed); !errors.Is(err, want) {
-			t.Errorf("over version %d: %v", installed, err)
+func TestFollows(t *testing.T) {
+	key := func(id, word string, destroyed bool) trust.DayKey {
+		k := trust.DayKey{ID: id, Destroyed: destroyed}
+		if !destroyed {
+			k.PublicKey = []byte(word)
 		}
+		return k
+	}
+	snapshot := func(version uint64, keys ...trust.DayKey) *trust.Snapshot {
+		return &trust.Snapshot{Version: version, DayKeys: trust.DayKeys{Keys: keys}}
+	}
+	old := snapshot(7, key("a", "A", false), key("b", "", true))
+	for _, tc := range []struct {
+		name string
+		next *trust.Snapshot
+		want error
+	}{
+		{"a version lower", snapshot(6, key("a", "A", false)), trust.ErrRolledBack},
+		{"the same again", old, nil},
+		{"more days", snapshot(8, key("a", "A", false), key("b", "", true), key("c", "C", false)), nil},
+		{"past days left out", snapshot(8, key("c", "C", false)), nil},
+		{"a day destroyed", snapshot(8, key("a", "", true)), nil},
+		{"a day's key changed", snapshot(8, key("a", "other", false)), trust.ErrDayKey},
+		{"a destroyed day back", snapshot(8, key("b", "B", false)), trust.ErrDayKey},
+		{"nothing", nil, trust.ErrRolledBack},
+	} {
+		if err := trust.Follows(tc.next, old); !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+	}
+	if err := trust.Follows(old, nil); err != nil {
+		t.Errorf("first of all: %v", err)
 	}
 }
 

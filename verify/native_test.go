@@ -319,6 +319,7 @@ func TestNativeTrust(t *testing.T) {
 		{"known, list past the limit", []func(*trust.Snapshot){age(169)}, refused(verify.Device, verify.KeysStale), verify.SignatureNone},
 		{"revocations past the limit", []func(*trust.Snapshot){func(s *trust.Snapshot) { s.Revoked.Issued = noon.Add(-169 * time.Hour) }}, refused(verify.Device, verify.KeysStale), verify.SignatureNone},
 		{"the place's own limits", []func(*trust.Snapshot){age(13), policy(func(p *trust.Policy) { p.FreshH, p.LimitH = 6, 12 })}, refused(verify.Device, verify.KeysStale), verify.SignatureNone},
+		{"no code asked for, list past the limit", []func(*trust.Snapshot){age(169), policy(func(p *trust.Policy) { p.NoCheck = true })}, refused(verify.Device, verify.KeysStale), verify.SignatureNone},
 		{"list issued ahead of the clock", []func(*trust.Snapshot){age(-48)}, pass, verify.SignatureValid},
 		{"another key has that kid", []func(*trust.Snapshot){func(s *trust.Snapshot) { s.Issuers.Keys[0] = other(t) }}, refused(verify.Invalid, verify.BadSignature), verify.SignatureInvalid},
 		{"the second key with that kid", []func(*trust.Snapshot){func(s *trust.Snapshot) { s.Issuers.Keys = append([]trust.IssuerKey{other(t)}, s.Issuers.Keys...) }}, pass, verify.SignatureValid},
