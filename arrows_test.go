@@ -48,6 +48,7 @@ var rooms = map[string][]string{
 	"camera/camvm/vivid":        {},
 	"localdb/internal/powercut": {},
 	"tui/look/internal/shot":    {},
+	"internal/vectors":          {},
 
 	// Wiring may know everybody.
 	"cmd/checkpoint": {"*"},

@@ -13,37 +13,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-// kitDir finds a folder of third-party pictures: the named environment
-// variable, or its place next to the repository root.
-func kitDir(t *testing.T, env, beside string) string {
-	t.Helper()
-	dir := os.Getenv(env)
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", beside)
-	}
-	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("CHECKPOINT_NO_SKIP") == "1" {
-			t.Fatalf("%s: %v (skipping is forbidden)", env, err)
-		}
-		t.Skipf("no pictures: set %s to the folder (%v)", env, err)
-	}
-	return dir
-}
+	"checkpoint/internal/vectors"
+)
 
 // luma reads a picture as grey on white paper.
 func luma(path string) (Image, error) {
@@ -100,7 +72,7 @@ type kitCase struct {
 
 func kitPictures(t *testing.T) []kitCase {
 	t.Helper()
-	dir := kitDir(t, "QR_DIR", "qr")
+	dir := vectors.QR.Dir(t)
 	f, err := os.Open(filepath.Join(dir, "manifest.tsv"))
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +113,7 @@ func kitPictures(t *testing.T) []kitCase {
 
 func passPictures(t *testing.T) []kitCase {
 	t.Helper()
-	dir := filepath.Join(kitDir(t, "CONFORMANCE_DIR", "conformance"), "dcc", "qr-images")
+	dir := vectors.Conformance.Dir(t, "dcc", "qr-images")
 	raw, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"checkpoint/internal/vectors"
 	"checkpoint/trust"
 	"checkpoint/verify"
 	"checkpoint/verify/dcc"
@@ -28,7 +29,7 @@ import (
 //     pass: a guard sees one verdict about one entry.
 //   - EXPECTEDPICTUREDECODE: pictures are package decode's.
 func TestDCCVectors(t *testing.T) {
-	walk(t, vectors(t, "dcc/vectors"), ".json", func(t *testing.T, name string, data []byte) {
+	walk(t, vectors.Conformance.Dir(t, "dcc/vectors"), ".json", func(t *testing.T, name string, data []byte) {
 		var c struct {
 			CBOR, COSE, COMPRESSED, BASE45, PREFIX string
 			JSON                                   json.RawMessage
@@ -138,7 +139,7 @@ func TestDCCVectors(t *testing.T) {
 
 // The EU's revocation lists name a certificate by a hash of its signature.
 func TestSignatureHashes(t *testing.T) {
-	dir := vectors(t, "dcc")
+	dir := vectors.Conformance.Dir(t, "dcc")
 	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {
 		t.Fatal(err)
@@ -191,7 +192,7 @@ func TestSignatureHashes(t *testing.T) {
 // Codes issued in practice: the state of each signature is the manifest's. A
 // key that is not at hand is an unknown key.
 func TestDCCPictures(t *testing.T) {
-	walk(t, vectors(t, "dcc/qr-images"), "manifest.json", func(t *testing.T, _ string, data []byte) {
+	walk(t, vectors.Conformance.Dir(t, "dcc/qr-images"), "manifest.json", func(t *testing.T, _ string, data []byte) {
 		var m struct {
 			DSC    map[string][]byte
 			Images []struct {
@@ -246,7 +247,7 @@ func TestDCCPictures(t *testing.T) {
 // A real list, with entries that crypto/x509 refuses: it loads, and every key
 // is found by its kid.
 func TestProductionTrustList(t *testing.T) {
-	walk(t, vectors(t, "dcc/trustlist"), ".jsonl", func(t *testing.T, _ string, data []byte) {
+	walk(t, vectors.Conformance.Dir(t, "dcc/trustlist"), ".jsonl", func(t *testing.T, _ string, data []byte) {
 		var keys []trust.DCCKey
 		for line := range bytes.Lines(data) {
 			var k struct{ KID, DER []byte }
@@ -275,7 +276,7 @@ func TestProductionTrustList(t *testing.T) {
 
 // Texts that others test with, and the certificates beside them.
 func TestKHealthTexts(t *testing.T) {
-	dir := vectors(t, "dcc/khealth")
+	dir := vectors.Conformance.Dir(t, "dcc/khealth")
 	var keys []trust.DCCKey
 	walk(t, dir, ".der", func(t *testing.T, _ string, der []byte) { keys = append(keys, certKey(der)) })
 	v := verify.New(snapshot(t, time.Date(2021, 6, 10, 0, 0, 0, 0, time.UTC), keys...))

@@ -11,13 +11,14 @@ import (
 	"testing"
 	"time"
 
+	"checkpoint/internal/vectors"
 	"checkpoint/trust"
 	"checkpoint/verify"
 	"checkpoint/verify/dcc"
 )
 
 func TestSwissLight(t *testing.T) {
-	dir := vectors(t, "other/ch-light")
+	dir := vectors.Conformance.Dir(t, "other/ch-light")
 	var k struct {
 		KID []byte `json:"kid_b64"`
 		X   []byte `json:"x_b64"`
@@ -51,7 +52,7 @@ func TestSwissLight(t *testing.T) {
 // external data are ours, and each is as valid as its file says.
 func TestCOSEMessages(t *testing.T) {
 	ours := 0
-	walk(t, vectors(t, "cose"), ".json", func(t *testing.T, name string, data []byte) {
+	walk(t, vectors.Conformance.Dir(t, "cose"), ".json", func(t *testing.T, name string, data []byte) {
 		var c struct {
 			Title string
 			Fail  bool
@@ -119,9 +120,9 @@ func TestOtherFormatsAreNamed(t *testing.T) {
 		return got
 	}
 	for sub, ext := range map[string]string{"other/nl2": ".txt", "other/divoc": ".json", "nzcp": ".txt"} {
-		walk(t, vectors(t, sub), ext, func(t *testing.T, _ string, data []byte) { check(t, data, verify.UnsupportedFormat) })
+		walk(t, vectors.Conformance.Dir(t, sub), ext, func(t *testing.T, _ string, data []byte) { check(t, data, verify.UnsupportedFormat) })
 	}
-	walk(t, vectors(t, "shc/spec-examples"), ".txt", func(t *testing.T, name string, data []byte) {
+	walk(t, vectors.Conformance.Dir(t, "shc/spec-examples"), ".txt", func(t *testing.T, name string, data []byte) {
 		if !strings.Contains(name, "qr-code-numeric") {
 			return // not a QR text
 		}
@@ -129,7 +130,7 @@ func TestOtherFormatsAreNamed(t *testing.T) {
 			t.Errorf("format %v", got.Format)
 		}
 	})
-	walk(t, vectors(t, "vds-nc"), ".json", func(t *testing.T, _ string, data []byte) {
+	walk(t, vectors.Conformance.Dir(t, "vds-nc"), ".json", func(t *testing.T, _ string, data []byte) {
 		var d struct {
 			Data struct{ Hdr struct{ T string } }
 		}

@@ -20,36 +20,6 @@ import (
 	"checkpoint/verify/dcc"
 )
 
-// vectors finds a folder of published test vectors.
-func vectors(t testing.TB, sub string) string {
-	t.Helper()
-	dir := os.Getenv("CONFORMANCE_DIR")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "conformance")
-	}
-	dir = filepath.Join(dir, sub)
-	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("CHECKPOINT_NO_SKIP") == "1" {
-			t.Fatalf("test vectors are missing: %v", err)
-		}
-		t.Skipf("test vectors are missing (set CONFORMANCE_DIR): %v", err)
-	}
-	return dir
-}
-
 // walk calls f for each file of a folder with the given ending, and fails when
 // there is none.
 func walk(t *testing.T, dir, ext string, f func(t *testing.T, name string, data []byte)) {

@@ -12,45 +12,16 @@ import (
 
 	"checkpoint/camera"
 	"checkpoint/decode"
+	"checkpoint/internal/vectors"
 	"checkpoint/trust"
 	"checkpoint/verify"
 )
-
-// vectorsIn is a folder of published test vectors.
-func vectorsIn(t *testing.T, sub string) string {
-	t.Helper()
-	dir := os.Getenv("CONFORMANCE_DIR")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "conformance")
-	}
-	dir = filepath.Join(dir, sub)
-	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("CHECKPOINT_NO_SKIP") == "1" {
-			t.Fatalf("test vectors are missing: %v", err)
-		}
-		t.Skipf("test vectors are missing (set CONFORMANCE_DIR): %v", err)
-	}
-	return dir
-}
 
 // Pictures of codes that issuers of many countries handed out, from the file to
 // the signature: a text is the published one or none, never another, and each
 // signature is judged by the keys that are known, as of the picture's own time.
 func TestPicturesOfRealIssuers(t *testing.T) {
-	dir := vectorsIn(t, filepath.Join("dcc", "qr-images"))
+	dir := vectors.Conformance.Dir(t, "dcc", "qr-images")
 	data, err := os.ReadFile(filepath.Join(dir, "manifest.json"))
 	if err != nil {
 		t.Fatal(err)

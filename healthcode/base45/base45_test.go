@@ -12,41 +12,12 @@ import (
 	"testing"
 
 	"checkpoint/healthcode/base45"
+	"checkpoint/internal/vectors"
 )
-
-// vectors finds the folder with published test vectors.
-func vectors(t *testing.T, sub string) string {
-	t.Helper()
-	dir := os.Getenv("CONFORMANCE_DIR")
-	if dir == "" {
-		root, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for {
-			if _, err := os.Stat(filepath.Join(root, "go.mod")); err == nil {
-				break
-			}
-			if root == filepath.Dir(root) {
-				t.Fatal("no go.mod above the test")
-			}
-			root = filepath.Dir(root)
-		}
-		dir = filepath.Join(root, "..", "shared", "conformance")
-	}
-	dir = filepath.Join(dir, sub)
-	if _, err := os.Stat(dir); err != nil {
-		if os.Getenv("CHECKPOINT_NO_SKIP") == "1" {
-			t.Fatalf("test vectors are missing: %v", err)
-		}
-		t.Skipf("test vectors are missing (set CONFORMANCE_DIR): %v", err)
-	}
-	return dir
-}
 
 func TestPublishedVectors(t *testing.T) {
 	found := 0
-	err := filepath.WalkDir(vectors(t, "base45"), func(path string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(vectors.Conformance.Dir(t, "base45"), func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".json") {
 			return err
 		}
