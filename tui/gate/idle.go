@@ -94,11 +94,22 @@ func (m *model) hint() string {
 		}
 		return t
 	}
+	if m.reading() {
+		return ""
+	}
 	if mark, hint := look.Coach(m.coach.Hint); mark != "" {
 		return mark + "  " + m.say(hint) + "  " + mark
 	}
 	return ""
 }
+
+// readFor is how long a code that was outlined counts as readable, so that a
+// hint does not come and go with every frame.
+const readFor = time.Second
+
+// reading says that the code in view can be read: a hint how to hold it would
+// contradict the outline around it.
+func (m *model) reading() bool { return !m.readAt.IsZero() && m.now.Sub(m.readAt) < readFor }
 
 // prompt is how the idle panel asks for a code: big words in one language, in a
 // box where there is room for one.

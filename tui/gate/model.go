@@ -60,8 +60,9 @@ type model struct {
 
 	finder    *look.Viewfinder
 	picture   gate.View
-	viewing   bool // a view was shown at least once
-	panelW    int  // size of the live view in cells
+	viewing   bool      // a view was shown at least once
+	readAt    time.Time // when a code was last outlined; zero: never
+	panelW    int       // size of the live view in cells
 	panelH    int
 	viewLines []string
 
@@ -90,6 +91,7 @@ type cacheKey struct {
 	w, h, sh int
 	mark     bool // recording, or a code waits
 	coach    gate.Coached
+	read     bool // a code is read
 	free     bool // no code is asked here
 	begun    bool // the self-test stands
 	first    bool // nobody was judged yet
@@ -205,6 +207,9 @@ func (m *model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 			return m, nil
 		}
 		m.picture, m.viewing = msg.v, true
+		if len(msg.v.Codes) > 0 {
+			m.readAt = m.now
+		}
 		m.redraw()
 		return m, tea.Tick(viewEvery, func(time.Time) tea.Msg { return viewDue{} })
 	case viewDue:

@@ -12,6 +12,7 @@ import (
 	"github.com/charmbracelet/colorprofile"
 	"github.com/charmbracelet/x/ansi"
 
+	"checkpoint/decode"
 	"checkpoint/gate"
 	"checkpoint/gate/signal"
 	"checkpoint/tui/look"
@@ -380,6 +381,34 @@ func TestSelfTestIsShown(t *testing.T) {
 	d.say(gate.Cleared{Card: 1})
 	if strings.Contains(d.screen(), "as it is") {
 		t.Error("the self-test stands after the first verdict")
+	}
+}
+
+// TestHintOrOutline: a code that is outlined can be read, so nobody is told at
+// the same time how to hold it.
+func TestHintOrOutline(t *testing.T) {
+	d := newDrive(t, func(c *Config) {
+		c.Views = func(context.Context) (gate.View, bool) { return gate.View{}, false }
+	})
+	says := func() bool { return strings.Contains(d.screen(), "closer") }
+	d.pass(time.Second)
+	d.say(gate.Coached{Hint: decode.HintFar})
+	if !says() {
+		t.Fatal("the hint is not on the screen")
+	}
+	d.Update(viewTaken{*someView(), true})
+	if says() {
+		t.Error("a hint beside an outline")
+	}
+	blank := someView()
+	blank.Codes = nil
+	d.Update(viewTaken{*blank, true})
+	if says() {
+		t.Error("the hint comes and goes with the frames")
+	}
+	d.pass(readFor)
+	if !says() {
+		t.Error("the hint does not come back")
 	}
 }
 

@@ -130,7 +130,7 @@ func (m *model) panel(w, h int) []string {
 		m.panelW, m.panelH = x, h
 		m.redraw()
 	}
-	k := cacheKey{w: w, h: h, sh: m.h, coach: m.coach, free: m.free(), begun: m.testing(), first: len(m.recent) == 0,
+	k := cacheKey{w: w, h: h, sh: m.h, coach: m.coach, read: m.reading(), free: m.free(), begun: m.testing(), first: len(m.recent) == 0,
 		cameraOK: m.state.CameraOK, cameraIs: m.state.CameraIs, stated: m.stated}
 	if c := m.card; c != nil {
 		k.card, k.name, k.mark = c.id, c.name, c.recording
