@@ -86,6 +86,11 @@ type Config struct {
 	Zone    *time.Location
 	Log     *slog.Logger
 	Answers func(presentation uint64, leaves Leaves) // a thing held up got its card; for drawn cameras
+
+	// NewTrust is asked about once a second, from a goroutine that may wait, and
+	// gives trust that was checked and installed since it was last asked. nil:
+	// what holds at the start holds to the end.
+	NewTrust func(context.Context) (Trust, bool)
 }
 
 // Boot names this boot and counts monotonic time in it.

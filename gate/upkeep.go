@@ -13,10 +13,11 @@ import (
 type keep struct {
 	status localdb.Status
 	err    error
+	trust  Trust // with a checker: new trust, and nothing else
 }
 
 // housekeep does what must be done now and then and may wait for the disk:
-// hourly counts, the time floor, purging, the figures of the header.
+// hourly counts, the time floor, purging, the figures of the header, new trust.
 func (g *Gate) housekeep(ctx context.Context) {
 	beat := time.NewTicker(time.Second)
 	defer beat.Stop()
@@ -38,10 +39,11 @@ func (g *Gate) housekeep(ctx context.Context) {
 		}
 		st, err := g.cfg.Ledger.Status(stamp)
 		select {
-		case g.upkeep <- keep{st, err}:
+		case g.upkeep <- keep{status: st, err: err}:
 		case <-ctx.Done():
 			return
 		}
+		g.renew(ctx)
 		select {
 		case <-beat.C:
 		case <-ctx.Done():
@@ -76,7 +78,11 @@ func (g *Gate) purge(ctx context.Context, stamp record.Stamp) {
 
 // keep takes in the housekeeper's figures.
 func (g *Gate) keep(k keep) {
-	if k.err != nil {
+	switch {
+	case k.trust.Checker != nil:
+		g.swap(k.trust)
+		return
+	case k.err != nil:
 		return
 	}
 	s := &g.state
@@ -145,7 +151,7 @@ func (g *Gate) end() {
 
 // beat is once a second: time, faults and the header.
 func (g *Gate) beat() {
-	at, _, mono := g.now()
+	at, stamp, mono := g.now()
 	if d, jumped := g.cfg.Clock.Jumped(); jumped {
 		g.note(record.Event{Code: record.EventClockJump, Value: d.Milliseconds()})
 		g.cfg.Log.Warn("the clock jumped", "by", d)
@@ -154,6 +160,11 @@ func (g *Gate) beat() {
 		g.day, g.state.Today = day, Counts{}
 	}
 	g.mem.blind.turn(mono)
+	for day, s := range g.sealers {
+		if s.Turn(stamp) != nil {
+			delete(g.sealers, day) // spent: the next scan begins a context of its own
+		}
+	}
 	g.settle()
 
 	s, policy := &g.state, g.policy(at)
