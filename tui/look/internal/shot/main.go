@@ -14,6 +14,7 @@ import (
 	"image/png"
 	"io"
 	"os"
+	"strings"
 
 	uv "github.com/charmbracelet/ultraviolet"
 	"github.com/charmbracelet/x/vt"
@@ -27,7 +28,7 @@ func main() {
 	h := flag.Int("h", 40, "rows")
 	cell := flag.Int("cell", 9, "width of a cell in pixels; twice that is its height")
 	narrow := flag.String("font", "", "font for narrow characters (TTF, OTF, TTC)")
-	wide := flag.String("wide", "", "font for what the first lacks")
+	wide := flag.String("wide", "", "fonts for what the first lacks and for wide characters, with commas between")
 	out := flag.String("o", "screen.png", "PNG to write")
 	flag.Parse()
 	if err := run(*w, *h, *cell, *narrow, *wide, *out); err != nil {
@@ -42,7 +43,7 @@ func run(w, h, cell int, narrow, wide, out string) error {
 		return err
 	}
 	faces := make([]font.Face, 0, 2)
-	for _, path := range []string{narrow, wide} {
+	for _, path := range append([]string{narrow}, strings.Split(wide, ",")...) {
 		f, err := face(path, float64(cell)*1.62)
 		if err != nil {
 			return fmt.Errorf("font %s: %w", path, err)
@@ -118,9 +119,13 @@ func paint(pic *image.RGBA, x, y, cell int, c *uv.Cell, faces []font.Face) {
 		fill(x, y+cell, x+w, y+h, ink)
 	default:
 		r := []rune(c.Content)[0]
-		f := faces[0]
-		if _, ok := f.GlyphAdvance(r); !ok || c.Width > 1 {
-			f = faces[1]
+		from := min(c.Width-1, 1) // a wide character is not for the first font
+		f := faces[from]
+		for _, other := range faces[from:] {
+			if _, ok := other.GlyphAdvance(r); ok {
+				f = other
+				break
+			}
 		}
 		adv, _ := f.GlyphAdvance(r)
 		d := font.Drawer{Dst: pic, Src: image.NewUniform(ink), Face: f}
