@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -217,43 +216,31 @@ func (a *app) examineClock() finding {
 }
 
 // examineFile looks at the gate's file: what is trusted, the room that is left,
-// the rows that wait. It makes no file.
+// the rows that wait. It makes no file, and a gate may be running.
 func (a *app) examineFile(ctx context.Context, cfg config) []finding {
 	room := examineRoom(cfg)
-	db, err := a.openDB(ctx, cfg, false)
+	file, err := a.peek(ctx, cfg)
 	switch {
 	case missing(err):
 		return []finding{fault("keys", "%v", errNoTrust), room, good("queue", "no database yet: %s will be made", cfg.DB)}
-	case errors.Is(err, localdb.ErrInUse):
-		return []finding{warning("keys", "a gate is running with this database: its screen tells"), room,
-			good("queue", "a gate is running with this database")}
 	case err != nil:
 		return []finding{fault("keys", "no database"), room, fault("queue", "%v", err)}
 	}
-	defer func() { db.Close(ctx, a.wallStamp()) }()
-	tests := []finding{a.examineKeys(ctx, db, cfg), room}
-	status, err := db.Status(a.wallStamp())
-	switch {
-	case err != nil:
-		tests = append(tests, fault("queue", "%v", err))
-	case status.Warn:
-		tests[1].Warn = true
-		tests[1].Detail += fmt.Sprintf(", database at %.0f %% of its cap", status.Share*100)
-		fallthrough
-	default:
-		q := good("queue", "%d rows wait, %d scans left no row", status.Waiting, status.Unrecorded)
-		q.Warn = status.Unrecorded > 0
-		tests = append(tests, q)
+	if share, warn := file.Share(int64(cfg.CapMB) << 20); warn {
+		room.Warn = true
+		room.Detail += fmt.Sprintf(", database at %.0f %% of its cap", share*100)
 	}
-	return tests
+	queue := good("queue", "%d rows wait, %d scans left no row", file.Waiting, file.Unrecorded)
+	queue.Warn = file.Unrecorded > 0
+	return []finding{a.examineKeys(file, cfg), room, queue}
 }
 
-func (a *app) examineKeys(ctx context.Context, db *localdb.DB, cfg config) finding {
-	now, err := installedTrust(ctx, db, cfg)
+func (a *app) examineKeys(file localdb.Peeked, cfg config) finding {
+	now, err := installedTrust(file.Trust, cfg)
 	if err != nil {
 		return fault("keys", "%v", err)
 	}
-	at := a.guardedClock(db, now.Issued).At()
+	at := a.guardedClock(file.Clock, now.Issued).At()
 	policy := now.PolicyAt(cfg.VenueType, at.Time)
 	var oldest time.Duration
 	for _, l := range now.Ages(at.Time) {

@@ -59,16 +59,11 @@ func hardwareID() string {
 	return ""
 }
 
-// openDB opens the gate's file as the configuration says. With create, folder
-// and file are made when they are not there; without, their absence is
-// fs.ErrNotExist. The rows that the file writes by itself are stamped with the
-// wall clock, as nothing guards it before the file is open.
-func (a *app) openDB(ctx context.Context, cfg config, create bool) (*localdb.DB, error) {
-	if create {
-		if err := os.MkdirAll(filepath.Dir(cfg.DB), 0o750); err != nil {
-			return nil, faultf("database: %w", err)
-		}
-	} else if _, err := os.Stat(cfg.DB); err != nil {
+// openDB opens the gate's file as the configuration says; folder and file are
+// made when they are not there. The rows that the file writes by itself are
+// stamped with the wall clock, as nothing guards it before the file is open.
+func (a *app) openDB(ctx context.Context, cfg config) (*localdb.DB, error) {
+	if err := os.MkdirAll(filepath.Dir(cfg.DB), 0o750); err != nil {
 		return nil, faultf("database: %w", err)
 	}
 	boot, wall := thisBoot(), a.machineClock()
@@ -87,10 +82,19 @@ func (a *app) openDB(ctx context.Context, cfg config, create bool) (*localdb.DB,
 	return db, nil
 }
 
-// guardedClock is the clock of a gate whose file is db: never below what the
-// file knows to have passed, nor below the anchor.
-func (a *app) guardedClock(db *localdb.DB, anchor time.Time) *gate.Clock {
-	c := db.Clock()
+// peek looks into the gate's file, whether a gate runs or not. A file that is
+// not there is fs.ErrNotExist.
+func (a *app) peek(ctx context.Context, cfg config) (localdb.Peeked, error) {
+	p, err := localdb.Peek(ctx, cfg.DB)
+	if err != nil {
+		return p, faultf("database: %w", err)
+	}
+	return p, nil
+}
+
+// guardedClock is the clock of a gate whose file knows c: never below what has
+// passed, nor below the anchor.
+func (a *app) guardedClock(c localdb.Clock, anchor time.Time) *gate.Clock {
 	floor := gate.Floor{Run: time.Duration(c.RanMS) * time.Millisecond}
 	if c.AnchorMS > 0 {
 		floor.Anchor = time.UnixMilli(c.AnchorMS).UTC()

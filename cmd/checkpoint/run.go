@@ -68,7 +68,9 @@ func (a *app) runGate(ctx context.Context, cfg config, headless bool) error {
 	if err := s.open(ctx, a.in); err != nil {
 		return err
 	}
-	return a.stand(ctx, s, s.config(), keys, nil)
+	gc := s.config()
+	gc.NewTrust = s.newTrust
+	return a.stand(ctx, s, gc, keys, nil)
 }
 
 // watcher sees every event and every key on their way, as the demo's guard

@@ -427,7 +427,7 @@ func newer(ts *testscript.TestScript, neg bool, args []string) {
 	cfg := defaultConfig(func(string) string { return "/" })
 	cfg.DB = path
 	a := newApp()
-	db, err := a.openDB(context.Background(), cfg, true)
+	db, err := a.openDB(context.Background(), cfg)
 	ts.Check(err)
 	ts.Check(db.Close(context.Background(), a.wallStamp()))
 	f, err := os.OpenFile(path, os.O_RDWR, 0)

@@ -33,6 +33,7 @@ type station struct {
 	pictures []gate.Pictures
 	texts    []gate.Texts
 	replay   bool
+	later    time.Time // no look for new trust before
 	closers  []func() error
 }
 
@@ -49,19 +50,25 @@ func (a *app) openStation(ctx context.Context, cfg config) (_ *station, err erro
 		return nil, err
 	}
 	s.log, s.closers = log, append(s.closers, file.Close)
-	if s.db, err = a.openDB(ctx, cfg, true); err != nil {
+	if s.db, err = a.openDB(ctx, cfg); err != nil {
 		return nil, err
 	}
 	s.closers = append(s.closers, func() error { return s.db.Close(context.Background(), s.stamp()) })
-	s.clock = a.guardedClock(s.db, builtAt())
+	s.clock = a.guardedClock(s.db.Clock(), builtAt())
 	return s, nil
 }
 
 func (s *station) stamp() record.Stamp { return stampAt(s.boot, s.clock.At()) }
 
-// loadTrust takes what is installed. A gate without trust runs, and says so.
+// loadTrust takes what was left while no gate ran, then what is installed. A
+// gate without trust runs, and says so.
 func (s *station) loadTrust(ctx context.Context) error {
-	now, err := installedTrust(ctx, s.db, s.cfg)
+	s.newTrust(ctx)
+	kept, err := s.db.Trust(ctx)
+	if err != nil {
+		return faultf("installed trust: %w", err)
+	}
+	now, err := installedTrust(kept, s.cfg)
 	if errors.Is(err, errNoTrust) {
 		return nil
 	}
@@ -73,15 +80,20 @@ func (s *station) loadTrust(ctx context.Context) error {
 
 // trustIn makes a snapshot that was checked the one that holds.
 func (s *station) trustIn(ctx context.Context, snapshot *trust.Snapshot) error {
-	s.trust = gate.Trust{Checker: verify.New(snapshot).At(s.cfg.VenueType), Snapshot: snapshot}
-	for _, skipped := range snapshot.Skipped {
-		s.log.Warn("a key was left out", "list", skipped.List, "index", skipped.Index, "why", skipped.Why)
-	}
+	s.trust = s.trustOf(snapshot)
 	if err := s.db.RaiseAnchor(ctx, s.stamp(), snapshot.Issued.UnixMilli()); err != nil {
 		return faultf("%w", err)
 	}
 	s.clock.Anchored(snapshot.Issued)
 	return nil
+}
+
+// trustOf is what a gate judges with under a snapshot.
+func (s *station) trustOf(snapshot *trust.Snapshot) gate.Trust {
+	for _, skipped := range snapshot.Skipped {
+		s.log.Warn("a key was left out", "list", skipped.List, "index", skipped.Index, "why", skipped.Why)
+	}
+	return gate.Trust{Checker: verify.New(snapshot).At(s.cfg.VenueType), Snapshot: snapshot}
 }
 
 // open opens the configured sources.

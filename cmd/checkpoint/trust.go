@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"checkpoint/localdb"
+	"checkpoint/record"
 	"checkpoint/trust"
 	"github.com/spf13/cobra"
 )
@@ -36,11 +38,12 @@ func newTrustInstallCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "install FILE",
 		Short: "Install a signed snapshot",
-		Long: "Install a signed trust snapshot for the next start of the gate. One that the\n" +
-			"pinned key has not signed, or that is older than what is installed, is refused\n" +
-			"and what is installed stays.\n\n" +
-			"Exit status: 0 installed, or installed already; 3 the file or the database\n" +
-			"could not be used; 4 refused.",
+		Long: "Install a signed trust snapshot. One that the pinned key has not signed, or that\n" +
+			"is older than what is installed, is refused and what is installed stays. While\n" +
+			"the gate runs the file is left beside its database, and the gate checks and\n" +
+			"takes it by itself without a pause.\n\n" +
+			"Exit status: 0 installed, installed already, or left for a gate that is slow to\n" +
+			"take it; 3 the file or the database could not be used; 4 refused.",
 		Example: `checkpoint trust install trust.signed`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
@@ -76,34 +79,54 @@ func (a *app) installTrust(ctx context.Context, cfg config, path string) error {
 	case err != nil:
 		return faultf("trust install %s: %w", path, err)
 	}
-	db, err := a.openDB(ctx, cfg, true)
-	if err != nil {
-		return err
+	taken := true
+	err = a.installNow(ctx, cfg, s, key, data)
+	if errors.Is(err, localdb.ErrInUse) {
+		taken, err = a.leaveTrust(ctx, cfg, path, trustRow(s, key, data, record.Stamp{}))
 	}
-	// The stamp of the row, and so the floor, goes by the clock that is guarded
-	// by what stood in the file before this.
-	at := a.guardedClock(db, time.Time{}).At()
-	stamp := stampAt(thisBoot(), at)
-	err = db.InstallTrust(ctx, stamp, localdb.Trust{
-		Version: s.Version, KeyID: trust.PinID(key), Bytes: data, InstalledMS: stamp.WallMS,
-	})
-	if err == nil {
-		err = db.RaiseAnchor(ctx, stamp, s.Issued.UnixMilli())
-	}
-	if closing := db.Close(ctx, stamp); err == nil {
-		err = closing
-	}
+	var known *exitError
 	switch {
 	case errors.Is(err, localdb.ErrOlder), errors.Is(err, localdb.ErrConflict):
 		return refusedf("trust install %s: %w; what is installed stays", path, err)
+	case errors.As(err, &known):
+		return err
 	case err != nil:
 		return faultf("trust install: %w", err)
+	}
+	if !taken {
+		_, err = fmt.Fprintf(a.out, "not taken after %v: the gate takes it later, at the latest at its next start; checkpoint trust show tells\n", takenWithin)
+		return err
 	}
 	_, err = fmt.Fprintf(a.out, "installed trust version %d of %s, signed by key %s\n", s.Version, s.Issued.Format(time.RFC3339), trust.PinID(key))
 	if n := len(s.Skipped); n > 0 && err == nil {
 		_, err = fmt.Fprintf(a.out, "left out %d foreign keys that cannot be used; checkpoint trust show names them\n", n)
 	}
 	return err
+}
+
+// installNow installs a snapshot that was checked into a file that no gate has
+// open.
+func (a *app) installNow(ctx context.Context, cfg config, s *trust.Snapshot, key ed25519.PublicKey, data []byte) error {
+	db, err := a.openDB(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	// The stamp of the row, and so the floor, goes by the clock that is guarded
+	// by what stood in the file before this.
+	stamp := stampAt(thisBoot(), a.guardedClock(db.Clock(), time.Time{}).At())
+	err = db.InstallTrust(ctx, stamp, trustRow(s, key, data, stamp))
+	if err == nil {
+		err = db.RaiseAnchor(ctx, stamp, s.Issued.UnixMilli())
+	}
+	if closing := db.Close(ctx, stamp); err == nil {
+		err = closing
+	}
+	return err
+}
+
+// trustRow is what the file keeps of a signed snapshot.
+func trustRow(s *trust.Snapshot, key ed25519.PublicKey, data []byte, at record.Stamp) localdb.Trust {
+	return localdb.Trust{Version: s.Version, KeyID: trust.PinID(key), Bytes: data, InstalledMS: at.WallMS}
 }
 
 func newTrustShowCommand(a *app) *cobra.Command {
@@ -127,19 +150,18 @@ func newTrustShowCommand(a *app) *cobra.Command {
 }
 
 func (a *app) showTrust(ctx context.Context, cfg config, asJSON bool) error {
-	db, err := a.openDB(ctx, cfg, false)
+	file, err := a.peek(ctx, cfg)
 	if missing(err) {
 		return faultf("%s: %w", cfg.DB, errNoTrust)
 	}
 	if err != nil {
 		return err
 	}
-	defer func() { db.Close(ctx, a.wallStamp()) }()
-	now, err := installedTrust(ctx, db, cfg)
+	now, err := installedTrust(file.Trust, cfg)
 	if err != nil {
 		return err
 	}
-	at := a.guardedClock(db, now.Issued).At()
+	at := a.guardedClock(file.Clock, now.Issued).At()
 	r := trustOf(now.Snapshot, now.signer, at.Time)
 	if asJSON {
 		return printJSON(a.out, r)

@@ -23,14 +23,10 @@ type installed struct {
 	since  time.Time // when it was installed
 }
 
-// installedTrust is the newest snapshot in db that the pinned key has signed.
-// One that is damaged gives way to the one before it. Without any it is
-// errNoTrust.
-func installedTrust(ctx context.Context, db *localdb.DB, cfg config) (installed, error) {
-	kept, err := db.Trust(ctx)
-	if err != nil {
-		return installed{}, faultf("installed trust: %w", err)
-	}
+// installedTrust is the newest of the snapshots kept, the newest first, that
+// the pinned key has signed. One that is damaged gives way to the one before
+// it. Without any it is errNoTrust.
+func installedTrust(kept []localdb.Trust, cfg config) (installed, error) {
 	if len(kept) == 0 {
 		return installed{}, faultf("%w", errNoTrust)
 	}
@@ -93,21 +89,20 @@ func (a *app) judgeOf(ctx context.Context, cfg config, at, loose string) (judge,
 			}
 		}
 	} else {
-		db, err := a.openDB(ctx, cfg, false)
+		file, err := a.peek(ctx, cfg)
 		if missing(err) {
 			return judge{}, faultf("%s: %w, or --insecure-trust FILE", cfg.DB, errNoTrust)
 		}
 		if err != nil {
 			return judge{}, err
 		}
-		defer func() { db.Close(ctx, a.wallStamp()) }()
-		now, err := installedTrust(ctx, db, cfg)
+		now, err := installedTrust(file.Trust, cfg)
 		if err != nil {
 			return judge{}, err
 		}
 		j.trust, j.signer = now.Snapshot, now.signer
 		if j.at == nil {
-			j.at = a.guardedClock(db, now.Issued).At
+			j.at = a.guardedClock(file.Clock, now.Issued).At
 		}
 	}
 	j.check = verify.New(j.trust).At(cfg.VenueType)

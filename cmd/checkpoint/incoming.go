@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"checkpoint/gate"
+	"checkpoint/localdb"
+	"checkpoint/record"
+	"checkpoint/trust"
+	"checkpoint/tui/look/clean"
+)
+
+// Trust for a gate that runs: trust install leaves the signed file beside the
+// database, as that belongs to the gate, and the gate takes it.
+
+// lookAgain is how long a gate waits after it could not use what was left for
+// a reason that may pass, such as a full disk.
+const lookAgain = time.Minute
+
+// newTrust is gate.Config.NewTrust: it takes what was left, if anything was.
+// Whoever left it is not believed: everything is checked here again. What is
+// refused is set aside, said once, and what holds goes on to hold.
+func (s *station) newTrust(ctx context.Context) (gate.Trust, bool) {
+	if time.Now().Before(s.later) {
+		return gate.Trust{}, false
+	}
+	data, err := s.db.IncomingTrust(trust.MaxBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return gate.Trust{}, false
+	}
+	var snapshot *trust.Snapshot
+	if err == nil {
+		snapshot, err = s.takeTrust(ctx, data)
+	}
+	switch refused := (*refusal)(nil); {
+	case errors.Is(err, localdb.ErrTrust):
+		s.refuseTrust(ctx, err)
+		return gate.Trust{}, false
+	case errors.As(err, &refused):
+		s.refuseTrust(ctx, refused.why)
+		return gate.Trust{}, false
+	case err != nil:
+		s.later = time.Now().Add(lookAgain)
+		if ctx.Err() == nil {
+			s.log.Error("new trust could not be installed", "error", err)
+		}
+		return gate.Trust{}, false
+	}
+	if err := s.db.DropIncoming(); err != nil {
+		s.later = time.Now().Add(lookAgain)
+		s.log.Error("new trust is installed, but its file stays", "error", err)
+	}
+	return s.trustOf(snapshot), true
+}
+
+// refusal says that a snapshot may not be taken, whenever it is tried.
+type refusal struct{ why error }
+
+func (r *refusal) Error() string { return r.why.Error() }
+
+// takeTrust checks a signed snapshot with the pinned key and installs it.
+func (s *station) takeTrust(ctx context.Context, data []byte) (*trust.Snapshot, error) {
+	key := s.cfg.trustKey()
+	if key == nil {
+		return nil, &refusal{errors.New("no trust_key is configured")}
+	}
+	snapshot, err := trust.ParseSigned(data, key)
+	if err != nil {
+		return nil, &refusal{err}
+	}
+	stamp := s.stamp()
+	err = s.db.InstallTrust(ctx, stamp, trustRow(snapshot, key, data, stamp))
+	switch {
+	case errors.Is(err, localdb.ErrOlder), errors.Is(err, localdb.ErrConflict):
+		return nil, &refusal{fmt.Errorf("version %d: %w", snapshot.Version, err)}
+	case err != nil:
+		return nil, err
+	}
+	if err := s.db.RaiseAnchor(ctx, stamp, snapshot.Issued.UnixMilli()); err != nil {
+		return nil, err
+	}
+	return snapshot, nil
+}
+
+// refuseTrust sets what was left aside and says why, in the rows and the log.
+func (s *station) refuseTrust(ctx context.Context, why error) {
+	text := clean.String(oneLine(why.Error()))
+	s.log.Error("new trust was refused; what is installed stays", "why", text)
+	_, err := s.db.Append(ctx, record.Draft{Stamp: s.stamp(), Body: record.Event{
+		Code: record.EventTrustRefused, Text: record.CutText(text)}})
+	if err != nil && ctx.Err() == nil {
+		s.log.Error("that trust was refused could not be recorded", "error", err)
+	}
+	if err := s.db.RefuseIncoming(); err != nil {
+		s.later = time.Now().Add(24 * time.Hour) // or it would be refused again every second
+		s.log.Error("refused trust could not be set aside", "error", err)
+	}
+}
+
+// takenWithin is how long trust install waits for a running gate: it looks once
+// a second, and checks 3 MB in half a second to some seconds.
+const takenWithin = 3 * time.Second
+
+// leaveTrust is trust install while a gate has the file open.
+func (a *app) leaveTrust(ctx context.Context, cfg config, path string, n localdb.Trust) (taken bool, err error) {
+	seen, err := a.peek(ctx, cfg)
+	if err != nil {
+		return false, err
+	}
+	same, err := seen.Accepts(n)
+	if same || err != nil {
+		return same, err
+	}
+	if err := localdb.LeaveTrust(cfg.DB, n.Bytes); err != nil {
+		return false, faultf("trust install: %w", err)
+	}
+	_, err = fmt.Fprintf(a.out, "%s is in use: left trust version %d beside it; the running gate takes it within seconds\n", oneLine(cfg.DB), n.Version)
+	if err != nil {
+		return false, err
+	}
+	end := time.NewTimer(takenWithin)
+	defer end.Stop()
+	beat := time.NewTicker(50 * time.Millisecond)
+	defer beat.Stop()
+	for localdb.LeftTrust(cfg.DB) {
+		select {
+		case <-beat.C:
+		case <-end.C:
+			return false, nil
+		case <-ctx.Done():
+			return false, ctx.Err()
+		}
+	}
+	if seen, err = a.peek(ctx, cfg); err != nil {
+		return false, err
+	}
+	if len(seen.Trust) == 0 || seen.Trust[0].Version < n.Version {
+		return false, refusedf("trust install %s: the running gate refused it, its log says why; what is installed stays", path)
+	}
+	return true, nil
+}
