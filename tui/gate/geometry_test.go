@@ -188,6 +188,21 @@ func TestAnySize(t *testing.T) {
 		d.hear(state)
 		d.dialog.kind = dialogKind(rapid.IntRange(1, int(techDialog)).Draw(t, "dialog"))
 		fit(t, d.screen(), w, h)
+		// The same with a live view, in whatever order things come and go.
+		d.cfg.Views = func(context.Context) (gate.View, bool) { return gate.View{}, false }
+		for range 4 {
+			switch rapid.IntRange(0, 3).Draw(t, "what") {
+			case 0:
+				d.dialog.kind = dialogKind(rapid.IntRange(0, int(techDialog)).Draw(t, "dialog"))
+			case 1:
+				d.Update(viewTaken{*someView(), true})
+			case 2:
+				d.hear(e)
+			case 3:
+				d.drop()
+			}
+			fit(t, d.screen(), w, h)
+		}
 	})
 }
 

@@ -45,6 +45,9 @@ func (m *model) screen() string {
 	if y > 0 {
 		lines = append(lines, m.header(y)...)
 	}
+	if x > 0 && (m.viewLines == nil || m.panelW != x || m.panelH != h) {
+		m.redraw() // a dialog and a card leave it another width
+	}
 	side, main := m.viewLines, []string(nil)
 	if m.dialog.kind != noDialog {
 		main = look.Fit(m.dialogBox(w, h), w, h)
@@ -125,11 +128,6 @@ func (m *model) box(title, note string) look.Box {
 // panel is the verdict, or what stands where nobody is being judged. It is
 // drawn anew only when something in it has changed.
 func (m *model) panel(w, h int) []string {
-	x, _, _, _ := m.body()
-	if x > 0 && (m.viewLines == nil || m.panelW != x || m.panelH != h) {
-		m.panelW, m.panelH = x, h
-		m.redraw()
-	}
 	k := cacheKey{w: w, h: h, sh: m.h, coach: m.coach, read: m.reading(), free: m.free(), begun: m.testing(), first: len(m.recent) == 0,
 		cameraOK: m.state.CameraOK, cameraIs: m.state.CameraIs, stated: m.stated}
 	if c := m.card; c != nil {
