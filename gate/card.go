@@ -126,7 +126,7 @@ func (g *Gate) fault() verify.Reason {
 	at, _, _ := g.now()
 	policy := g.policy(at)
 	switch {
-	case policy.NoCheck && g.trust.Snapshot != nil:
+	case policy.NoCheck && g.trust.Snapshot != nil && g.trust.Snapshot.Age(at.Time) <= policy.Limit():
 		return verify.NoReason
 	case len(g.lost) > 0 && len(g.lost) == g.eyes:
 		return verify.NoCamera
