@@ -251,7 +251,9 @@ func (r *running) until(what string, ok func(map[string]any) bool) map[string]an
 func (r *running) reads(what string) {
 	r.t.Helper()
 	start := time.Now()
-	e := r.until("verdict: "+what, func(e map[string]any) bool { return e["event"] == "verdict" })
+	e := r.until("verdict: "+what, func(e map[string]any) bool {
+		return e["event"] == "verdict" && e["reason"] != "no_camera" // the gate on itself, not on a code
+	})
 	seq, _ := e["seq"].(float64)
 	if e["recording"] == true { // the disk was slow: the row follows
 		done := r.until("recorded: "+what, func(r map[string]any) bool { return r["event"] == "recorded" && r["card"] == e["card"] })
