@@ -15,6 +15,9 @@
 // is said to be so: the caller then calls Unrecorded, which counts it in the
 // side file, where room was taken when the file was born.
 //
+// Peek looks into a file that a gate has open, and changes nothing; LeaveTrust
+// leaves trust for that gate.
+//
 // What it refuses: a file that is not a gate's, one that is newer than the
 // program, broken or cut off, one that may not be written, and one that another
 // program has open. Each has an error of its own in the words of the person who

@@ -263,16 +263,13 @@ func TestPeekAfterKill(t *testing.T) {
 // as fast as it can, empties its log and goes on.
 func TestPeekWhileAGateWrites(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.db")
-	trusted(t, path)
+	before := trusted(t, path)
 	c := startChild(t, path, "FULL", 2)
 	var last uint64
 	looks := 0
 	for have := range c.lines {
-		newest := uint64(0)
 		if have%20 == 0 {
-			for seq := range c.acked { // the reader of lines waits for this loop
-				newest = max(newest, seq)
-			}
+			newest := before + uint64(have) // at least: each was acknowledged
 			p, err := Peek(context.Background(), path)
 			if err != nil {
 				t.Errorf("look %d: %v", looks, err)
@@ -437,6 +434,17 @@ func TestIncomingTrust(t *testing.T) {
 	incoming("four", nil)
 	must(db.RefuseIncoming())
 
+	if os.Geteuid() == 0 { // what root leaves, the gate's user must be able to read
+		must(os.Chown(path, 65534, 65533))
+		leave("five")
+		info, err := os.Stat(path + incomingEnd)
+		must(err)
+		if s := info.Sys().(*syscall.Stat_t); s.Uid != 65534 || s.Gid != 65533 {
+			t.Errorf("root left a file of user %d, group %d", s.Uid, s.Gid)
+		}
+		incoming("five", nil)
+		must(db.DropIncoming())
+	}
 	if err := LeaveTrust(path, nil); !errors.Is(err, ErrTrust) {
 		t.Errorf("nothing: %v", err)
 	}
@@ -461,4 +469,38 @@ func TestLeaveTrustOnAFullDisk(t *testing.T) {
 	if !errors.Is(err, ErrNoSpace) || len(entries) != 1 {
 		t.Errorf("got %v, want ErrNoSpace; %v", err, entries)
 	}
+}
+
+// TestPeekWhileGatesAreKilled looks while writers are killed and others recover
+// the log that they left.
+func TestPeekWhileGatesAreKilled(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "gate.db")
+	trusted(t, path)
+	stop, looked := make(chan struct{}), make(chan int)
+	go func() {
+		var last uint64
+		for looks := 0; ; looks++ {
+			select {
+			case <-stop:
+				looked <- looks
+				return
+			default:
+			}
+			p, err := Peek(context.Background(), path)
+			if err != nil || p.Last < last || len(p.Trust) != 2 {
+				t.Errorf("look %d: last %d after %d, %d snapshots, %v", looks, p.Last, last, len(p.Trust), err)
+			}
+			last = p.Last
+		}
+	}()
+	for kill := range uint64(10) {
+		c := startChild(t, path, "FULL", kill)
+		c.wait(30)
+		c.kill(t)
+	}
+	close(stop)
+	if looks := <-looked; looks < 10 {
+		t.Errorf("only %d looks", looks)
+	}
+	mustVerify(t, openAt(t, path, testOptions()))
 }

@@ -283,3 +283,26 @@ func TestStartTakesTrustThatWasLeft(t *testing.T) {
 		t.Errorf("%d rows of installed trust, want 2", n)
 	}
 }
+
+// Whoever has the file open may be no gate, or a slow one: what was left stays
+// for the next, and the command says so.
+func TestTrustThatNobodyTakesStays(t *testing.T) {
+	l := newLiving(t)
+	ctx, stamp := context.Background(), record.Stamp{WallMS: time.Now().UnixMilli(), Quality: 3}
+	db, err := localdb.Open(ctx, l.db(), localdb.Options{Now: func() record.Stamp { return stamp }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, out, _ := l.run("trust", "install", l.file("v6", 6, true, edKey(9)))
+	if code != 0 || !strings.Contains(out, "not taken") || strings.Contains(out, "installed trust") || !localdb.LeftTrust(l.db()) {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if err := db.Close(ctx, stamp); err != nil {
+		t.Fatal(err)
+	}
+	l.start()
+	if got := l.paper(); got != "check_id ok" {
+		t.Errorf("verdict %s", got)
+	}
+	l.end()
+}
