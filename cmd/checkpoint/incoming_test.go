@@ -212,7 +212,7 @@ func TestTrustWhileTheGateRuns(t *testing.T) {
 	want(0, "installed trust version 6", "trust", "install", l.file("v6", 6, true, edKey(9)))
 	verdict("check_id ok")
 	want(0, "version 6", "trust", "show")
-	want(1, `"reason":"ok"`, "explain", "--json", code) // not admitted before the card was compared
+	want(1, `"reason":"ok"`, "explain", "--json", code)                                       // not admitted before the card was compared
 	want(0, "installed trust version 6", "trust", "install", l.file("v6", 6, true, edKey(9))) // again
 
 	// What the command refuses by itself never reaches the gate.
