@@ -135,11 +135,11 @@ func (d *Dir) Next(ctx context.Context) (Frame, error) {
 			return Frame{}, err
 		}
 		if d.at == len(d.names) {
-			if !d.o.Loop {
-				return Frame{}, ErrEnd
-			}
 			if d.good == 0 {
 				return Frame{}, fmt.Errorf("picture folder %q: %w in it", d.path, ErrPicture)
+			}
+			if !d.o.Loop {
+				return Frame{}, ErrEnd
 			}
 			d.at, d.good = 0, 0
 			d.offset += d.highest

@@ -61,7 +61,7 @@ func (g *Gate) choose(number uint64, c Choice) {
 		at, _, _ := g.now()
 		switch {
 		case w.err == nil:
-		case errors.Is(w.err, localdb.ErrFull) && !g.policy(at).StopsWhenFull():
+		case (errors.Is(w.err, localdb.ErrFull) || errors.Is(w.err, localdb.ErrNoSpace)) && !g.policy(at).StopsWhenFull():
 			w.seq = 0
 		default:
 			g.refuse("record_failed")

@@ -27,6 +27,7 @@ type look struct {
 	whole        time.Time
 	picture      bool // a frame was looked at
 	lost, ended  bool
+	fault        error  // why it ended, unless it had shown all
 	broken       bool   // the scanner panicked
 	why          string // it is lost, in words for the technician
 }
@@ -47,10 +48,10 @@ func (g *Gate) watch(ctx context.Context, source int, p Pictures) {
 		if err != nil {
 			l := look{source: source, lost: errors.Is(err, camera.ErrLost), why: err.Error()}
 			l.ended = !l.lost
+			if l.ended && !errors.Is(err, camera.ErrEnd) && ctx.Err() == nil {
+				l.fault = err
+			}
 			if !send(ctx, to, l) || l.ended {
-				if err != nil && !errors.Is(err, camera.ErrEnd) && ctx.Err() == nil {
-					g.cfg.Log.Error("picture source ended", "error", err)
-				}
 				return
 			}
 			continue
@@ -101,10 +102,11 @@ func (g *Gate) listen(ctx context.Context, source int, t Texts) {
 			}
 			continue
 		case err != nil:
+			l := look{source: source, ended: true}
 			if !errors.Is(err, wedge.ErrEnd) && ctx.Err() == nil {
-				g.cfg.Log.Error("text source ended", "error", err)
+				l.fault = err
 			}
-			send(ctx, g.texts, look{source: source, ended: true})
+			send(ctx, g.texts, l)
 			return
 		}
 		l := look{source: source, captured: text.At}

@@ -144,6 +144,7 @@ type Gate struct {
 	}
 	hint     Coached
 	coached  Coached
+	broke    error          // sources that ended by a fault
 	eyes     int            // sources that have not ended
 	lost     map[int]string // sources that are away, and why
 	faults   faults
@@ -200,7 +201,8 @@ func (g *Gate) Events() <-chan Event { return g.events }
 func (g *Gate) Views() <-chan View { return g.views }
 
 // Run runs the gate until the context ends, or, with AtEnd, all sources have
-// shown what they have. It returns when every goroutine it began has ended.
+// shown what they have. It returns when every goroutine it began has ended; its
+// error is why sources ended before they had shown all.
 func (g *Gate) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	g.ctx = ctx
@@ -231,7 +233,7 @@ func (g *Gate) Run(ctx context.Context) error {
 		}
 	}
 	g.end()
-	return nil
+	return g.broke
 }
 
 func (g *Gate) loop(ctx context.Context) {

@@ -284,7 +284,7 @@ func TestSlowDiskShowsRecordingMark(t *testing.T) {
 func TestRowThatFailsMakesTheGateADevice(t *testing.T) {
 	for _, slow := range []time.Duration{0, 300 * time.Millisecond} {
 		onDesk(t, nil, func(t *testing.T, d *desk) {
-			d.rows.set(localdb.ErrNoSpace, slow)
+			d.rows.set(localdb.ErrDamaged, slow)
 			d.show("pass:1")
 			j := d.judged()
 			if slow == 0 {
@@ -313,9 +313,9 @@ func TestRowThatFailsMakesTheGateADevice(t *testing.T) {
 }
 
 func TestFullDiskGoesOnWhereThePolicySaysSo(t *testing.T) {
-	for _, full := range []trust.FullDisk{trust.CountOn, trust.Stop} {
+	for i, full := range []trust.FullDisk{trust.CountOn, trust.Stop, trust.CountOn, trust.Stop} {
 		onDesk(t, func(_ *Config, p *trust.Policy) { p.FullDisk = full }, func(t *testing.T, d *desk) {
-			d.rows.set(localdb.ErrFull, 0)
+			d.rows.set([]error{localdb.ErrFull, localdb.ErrNoSpace}[i/2], 0)
 			d.show("pass:1")
 			want := verify.Pass
 			if full == trust.Stop {

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"errors"
 	"time"
 
 	"checkpoint/record"
@@ -69,6 +70,10 @@ func (g *Gate) away(l look) {
 	if l.ended {
 		g.eyes--
 		delete(g.lost, l.source)
+		if l.fault != nil {
+			g.broke = errors.Join(g.broke, l.fault)
+			g.cfg.Log.Error("a source ended", "error", l.fault)
+		}
 		return
 	}
 	if _, was := g.lost[l.source]; !was {

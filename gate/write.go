@@ -152,7 +152,7 @@ func (g *Gate) record(j Judged, stamp record.Stamp, from time.Time) {
 				g.cfg.Log.Error("a scan without a row could not even be counted", "error", err)
 			}
 			at, _, _ := g.now()
-			full := errors.Is(w.err, localdb.ErrFull)
+			full := errors.Is(w.err, localdb.ErrFull) || errors.Is(w.err, localdb.ErrNoSpace)
 			failed = !full || g.policy(at).StopsWhenFull()
 		}
 		if failed {

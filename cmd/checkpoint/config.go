@@ -4,6 +4,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -139,6 +140,11 @@ func parseSource(text string) (source, error) {
 		}
 	default:
 		return source{}, fmt.Errorf("%q: want v4l2:auto, v4l2:PATH, dir:PATH, mjpeg:URL, evdev:PATH, serial:PATH[@BAUD] or stdin", text)
+	}
+	if kind == "mjpeg" {
+		if u, err := url.Parse(path); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+			return source{}, fmt.Errorf("want mjpeg:http://… or mjpeg:https://…")
+		}
 	}
 	if s.path == "" || len(s.path) > maxPath || strings.ContainsRune(s.path, 0) {
 		return source{}, fmt.Errorf("%q: want %s:PATH with a path of at most %d bytes", text, kind, maxPath)

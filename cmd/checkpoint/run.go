@@ -114,9 +114,10 @@ func (a *app) stand(ctx context.Context, s *station, gc gate.Config, keys io.Rea
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	ended := make(chan struct{})
+	var broke error
 	go func() {
 		defer close(ended)
-		g.Run(ctx) // its only errors are in its events
+		broke = g.Run(ctx)
 	}()
 	events := watched(g.Events(), watch)
 	defer func() {
@@ -127,7 +128,13 @@ func (a *app) stand(ctx context.Context, s *station, gc gate.Config, keys io.Rea
 	}()
 
 	if headless {
-		return headlessly(a.out, events)
+		if err := headlessly(a.out, events); err != nil {
+			return err
+		}
+		if <-ended; broke != nil {
+			return faultf("%w", broke)
+		}
+		return nil
 	}
 	return a.screen(ctx, s, g, events, keys, watch, sc)
 }
