@@ -85,9 +85,6 @@ func (s *Source) Stats() Stats { return s.stats() }
 // Close ends the source and its goroutines; a waiting Next returns ErrClosed.
 func (s *Source) Close() error { return s.close() }
 
-// Kinds are the words that Open knows before the colon.
-func Kinds() []string { return []string{"v4l2", "dir", "mjpeg"} }
-
 // Open opens the source that spec names: "v4l2:auto", "v4l2:/dev/…",
 // "dir:PATH" or "mjpeg:URL". ctx bounds the opening only. The error is one
 // line for the operator; ErrSpec when spec is none of these.

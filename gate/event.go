@@ -221,6 +221,7 @@ type Ended struct {
 	Missed uint64
 	Scans  uint64 // verdicts given
 	Rows   uint64 // rows written
+	Faults uint64 // in the program, survived: each cost a frame or made a verdict device/internal
 }
 
 func (Started) event()    {}

@@ -81,14 +81,16 @@ func (g *Gate) watch(ctx context.Context, source int, p Pictures) {
 	}
 }
 
-// scan reads a picture; a panic in the engine costs that frame, not the gate.
+// scan reads a picture; a fault in the scanner costs that frame, not the gate.
 func scan(s *decode.Scanner, im decode.Image) (r decode.Result, broken bool) {
 	defer func() {
 		if recover() != nil {
 			r, broken = decode.Result{}, true
 		}
 	}()
-	return s.Scan(im), false
+	before := s.Stats().Faults // of the engine inside, which the scanner survives
+	r = s.Scan(im)
+	return r, s.Stats().Faults != before
 }
 
 // listen reads texts until the context or the source ends.

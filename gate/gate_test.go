@@ -149,6 +149,7 @@ type desk struct {
 	in    typed
 	stop  context.CancelFunc
 	over  chan struct{}
+	ended bool
 }
 
 func newDesk(t *testing.T, change func(*Config, *trust.Policy)) *desk {
@@ -227,6 +228,7 @@ func (d *desk) show(word string) { d.in.words <- word }
 // fails a bubble in which one is left.
 func (d *desk) end() Ended {
 	d.t.Helper()
+	d.ended = true
 	d.stop()
 	var last Event
 	for e := range d.g.Events() {
@@ -245,7 +247,9 @@ func onDesk(t *testing.T, change func(*Config, *trust.Policy), do func(t *testin
 	synctest.Test(t, func(t *testing.T) {
 		d := newDesk(t, change)
 		do(t, d)
-		d.end()
+		if !d.ended {
+			d.end()
+		}
 	})
 }
 
@@ -472,6 +476,9 @@ func TestPanicInACheckIsADeviceFault(t *testing.T) {
 		d.show("pass:1")
 		if j := d.judged(); j.Verdict.Name != verify.Pass {
 			t.Errorf("after it: %v", j.Verdict.Name)
+		}
+		if end := d.end(); end.Faults != 1 {
+			t.Errorf("%d faults counted, want 1", end.Faults)
 		}
 	})
 }

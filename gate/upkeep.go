@@ -144,7 +144,7 @@ func (g *Gate) end() {
 	}
 	g.ended.Missed = g.ended.Shown - g.ended.Read
 	at, _, _ := g.now()
-	g.ended.At = at.Time
+	g.ended.At, g.ended.Faults = at.Time, g.faults.scanner+g.faults.checker
 	g.tell(g.ended)
 	close(g.events)
 }

@@ -119,6 +119,7 @@ type endLine struct {
 	Missed uint64 `json:"missed"`
 	Scans  uint64 `json:"scans"`
 	Rows   uint64 `json:"rows"`
+	Faults uint64 `json:"faults"`
 }
 
 var (
@@ -166,7 +167,7 @@ func (w *eventWriter) write(e gate.Event) error {
 	case gate.State:
 		return w.writeState(e)
 	case gate.Ended:
-		return w.to.Encode(endLine{head{"end", utc(e.At)}, e.Frames, e.Shown, e.Read, e.Missed, e.Scans, e.Rows})
+		return w.to.Encode(endLine{head{"end", utc(e.At)}, e.Frames, e.Shown, e.Read, e.Missed, e.Scans, e.Rows, e.Faults})
 	}
 	return nil
 }
