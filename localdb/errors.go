@@ -54,7 +54,7 @@ func advice(kind error) string {
 	case ErrInUse:
 		return "stop the other one, or give this one a file of its own"
 	case ErrNoSpace:
-		return "free some room on this disk; scanning goes on by itself"
+		return "free some room on this disk; a gate that runs goes on by itself"
 	case ErrFull:
 		return "connect the gate so that rows can go up, or raise the cap"
 	}

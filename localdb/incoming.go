@@ -81,6 +81,12 @@ func LeftTrust(path string) bool {
 	return there(path+incomingEnd) || there(path+claimedEnd)
 }
 
+// RefusedTrust is where the snapshot lies that the gate at path refused last,
+// if nobody has taken it away since.
+func RefusedTrust(path string) (file string, ok bool) {
+	return path + refusedEnd, there(path + refusedEnd)
+}
+
 func there(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil

@@ -180,22 +180,25 @@ func (db *DB) Head() (seq uint64, link record.Link) {
 // NewEpoch begins a new epoch, with an event row as its first. Sealers of the
 // old one are of no use any more: make new ones for Identity.
 func (db *DB) NewEpoch(ctx context.Context, at record.Stamp, why string) error {
-	return db.exclusive(ctx, "begin an epoch", func(t *txn) error {
-		e := epoch{id: 1, identity: t.id, first: t.seq + 1, hardware: hardwareSum(db.o.HardwareID)}
-		if n := len(t.epochs); n > 0 {
-			e.id = t.epochs[n-1].id + 1
-		} else {
-			random(e.identity.Device[:])
-		}
-		random(e.identity.Epoch[:])
-		_, err := db.conn.ExecContext(t.ctx, `INSERT INTO epoch (id, device, epoch, first, hardware) VALUES (?, ?, ?, ?, ?)`,
-			e.id, e.identity.Device[:], e.identity.Epoch[:], int64(e.first), e.hardware)
-		if err != nil {
-			return err
-		}
-		before := t.seq
-		t.id, t.epochs = e.identity, append(t.epochs[:len(t.epochs):len(t.epochs)], e)
-		return t.add(record.Draft{Stamp: at, Body: record.Event{
-			Code: record.EventEpoch, Value: int64(before), Text: record.CutText(why)}})
-	})
+	return db.exclusive(ctx, "begin an epoch", func(t *txn) error { return t.newEpoch(at, why) })
+}
+
+func (t *txn) newEpoch(at record.Stamp, why string) error {
+	db := t.db
+	e := epoch{id: 1, identity: t.id, first: t.seq + 1, hardware: hardwareSum(db.o.HardwareID)}
+	if n := len(t.epochs); n > 0 {
+		e.id = t.epochs[n-1].id + 1
+	} else {
+		random(e.identity.Device[:])
+	}
+	random(e.identity.Epoch[:])
+	_, err := db.conn.ExecContext(t.ctx, `INSERT INTO epoch (id, device, epoch, first, hardware) VALUES (?, ?, ?, ?, ?)`,
+		e.id, e.identity.Device[:], e.identity.Epoch[:], int64(e.first), e.hardware)
+	if err != nil {
+		return err
+	}
+	before := t.seq
+	t.id, t.epochs = e.identity, append(t.epochs[:len(t.epochs):len(t.epochs)], e)
+	return t.add(record.Draft{Stamp: at, Body: record.Event{
+		Code: record.EventEpoch, Value: int64(before), Text: record.CutText(why)}})
 }

@@ -34,7 +34,6 @@ type DB struct {
 	conn   *sql.Conn // that one
 	stmt   statements
 	keeper *sql.DB // one connection, for checkpoints beside the writer
-	reader *sql.DB // mode=ro
 
 	requests chan *request
 	quit     chan struct{}
@@ -50,10 +49,15 @@ type DB struct {
 		at      record.Stamp
 	}
 	disk    disk
-	commits int  // since the log was emptied
-	owed    bool // rows were purged: the log must be cut
+	commits int    // since the log was emptied
+	owed    bool   // rows were purged: the log must be cut
+	due     string // why the next transaction begins an epoch; "" it does not
+	alone   bool   // the log's index is in memory, as the disk had no room for it
+	broken  error  // why there is no connection; nil there is
+	sync    string // the synchronous mode
 
 	mu      sync.RWMutex // guards what follows, which readers see too
+	readers *sql.DB      // mode=ro
 	id      record.Identity
 	epochs  []epoch
 	head    uint64
@@ -112,7 +116,7 @@ func open(ctx context.Context, path string, o Options, synchronous string) (_ *D
 		return nil, fmt.Errorf("path of the database: %w", err)
 	}
 	db := &DB{
-		path: path, o: o,
+		path: path, o: o, sync: synchronous,
 		requests: make(chan *request, maxBatch),
 		quit:     make(chan struct{}),
 		ended:    make(chan struct{}),
@@ -135,12 +139,16 @@ func open(ctx context.Context, path string, o Options, synchronous string) (_ *D
 			if made && errors.Is(err, ErrForeign) {
 				os.Remove(path + "-lock") // leave nothing beside what is not ours
 			}
+			var known *Error
+			if errors.As(err, &known) && known.Is == ErrNoSpace {
+				known.Do = "free some room on this disk, then start again" // nothing runs that could go on
+			}
 		}
 	}()
 	if err := db.bear(ctx); err != nil {
 		return nil, db.explain("open", err)
 	}
-	if err := db.connect(ctx, synchronous); err != nil {
+	if err := db.connect(ctx); err != nil {
 		return nil, db.explain("open", err)
 	}
 	if err := db.load(ctx); err != nil {
@@ -264,54 +272,6 @@ func dsn(path, mode string, pragmas ...string) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-func (db *DB) connect(ctx context.Context, synchronous string) error {
-	pragmas := []string{
-		"journal_mode(WAL)", "synchronous(" + synchronous + ")", "foreign_keys(ON)", "secure_delete(ON)",
-		// Tick empties the log beside the writer, so that no row has to wait for
-		// it. A little later SQLite does it by itself, should nobody tick: what is
-		// in the log must always fit into the reserve.
-		"wal_autocheckpoint(" + strconv.Itoa(logPages*3/2) + ")",
-	}
-	var err error
-	if db.writer, err = sql.Open("sqlite", dsn(db.path, "rw", pragmas...)); err != nil {
-		return err
-	}
-	db.writer.SetMaxOpenConns(1)
-	if err := migrate(ctx, db.writer); err != nil {
-		return err
-	}
-	if db.conn, err = db.writer.Conn(ctx); err != nil {
-		return err
-	}
-	// An emptied log makes the file's own size tell the truth: a file that was
-	// cut off shows here and not in the middle of a shift.
-	// Somebody who looks into the file with another tool may prevent it.
-	err = checkpoint(ctx, db.conn, "TRUNCATE")
-	if err != nil && !errors.Is(err, ErrBusy) {
-		return err
-	}
-	emptied := err == nil
-	var pages int64
-	if err := db.conn.QueryRowContext(ctx, "PRAGMA page_count").Scan(&pages); err != nil {
-		return err
-	}
-	if emptied && fileSize(db.path) < pages*pageSize {
-		return db.fail(ErrDamaged, nil)
-	}
-	if err := db.stmt.prepare(ctx, db.conn); err != nil {
-		return err
-	}
-	if db.keeper, err = sql.Open("sqlite", dsn(db.path, "rw", pragmas...)); err != nil {
-		return err
-	}
-	db.keeper.SetMaxOpenConns(1)
-	if db.reader, err = sql.Open("sqlite", dsn(db.path, "ro", "query_only(ON)")); err != nil {
-		return err
-	}
-	db.reader.SetMaxOpenConns(4)
-	return nil
-}
-
 // settle finishes opening with rows of its own where they are due: the first of
 // an epoch, and the counts of hours that ended while the gate was off.
 func (db *DB) settle(ctx context.Context) error {
@@ -331,16 +291,21 @@ func (db *DB) settle(ctx context.Context) error {
 		why = "older copy of the file"
 	}
 	if why != "" {
-		if err := db.NewEpoch(ctx, at, why); err != nil {
+		if err := db.NewEpoch(ctx, at, why); db.noRoom(err) {
+			db.due = why // the first transaction that finds room does it
+		} else if err != nil {
 			return err
 		}
 	}
-	if last := &db.epochs[len(db.epochs)-1]; len(last.hardware) == 0 && len(hardware) > 0 {
+	if n := len(db.epochs); n > 0 && db.due == "" && len(db.epochs[n-1].hardware) == 0 && len(hardware) > 0 {
+		last := &db.epochs[n-1]
 		_, err := db.conn.ExecContext(ctx, `UPDATE epoch SET hardware = ? WHERE id = ?`, hardware, last.id)
-		if err != nil {
+		switch {
+		case err == nil:
+			last.hardware = hardware
+		case !db.noRoom(err): // or the next start does it
 			return db.explain("keep the hardware id", err)
 		}
-		last.hardware = hardware
 	}
 	if err := db.replay(ctx); err != nil {
 		return db.explain("count again", err)
@@ -349,7 +314,12 @@ func (db *DB) settle(ctx context.Context) error {
 		return db.explain("look at the disk", err)
 	}
 	db.told = hourOf(at.WallMS)
-	return db.tellCounts(ctx, at, false)
+	err := db.tellCounts(ctx, at, false)
+	if db.noRoom(err) {
+		db.told-- // Tick does it when there is room
+		err = nil
+	}
+	return err
 }
 
 func hardwareSum(id string) []byte {
@@ -362,20 +332,7 @@ func hardwareSum(id string) []byte {
 
 // release gives everything back, in the order that keeps the lock last.
 func (db *DB) release() error {
-	var errs []error
-	if db.reader != nil {
-		errs = append(errs, db.reader.Close())
-	}
-	if db.keeper != nil {
-		errs = append(errs, db.keeper.Close())
-	}
-	db.stmt.close()
-	if db.conn != nil {
-		errs = append(errs, db.conn.Close())
-	}
-	if db.writer != nil {
-		errs = append(errs, db.writer.Close())
-	}
+	errs := []error{db.disconnect()}
 	if db.side != nil {
 		errs = append(errs, db.side.close())
 	}
@@ -399,7 +356,10 @@ func (db *DB) Close(ctx context.Context, at record.Stamp) error {
 	defer db.write.Unlock()
 	head, _ := db.Head()
 	sawErr := db.side.saw(head)
-	emptyErr := checkpoint(context.WithoutCancel(ctx), db.conn, "TRUNCATE")
+	emptyErr := db.broken
+	if emptyErr == nil {
+		emptyErr = checkpoint(context.WithoutCancel(ctx), db.conn, "TRUNCATE")
+	}
 	if errors.Is(emptyErr, ErrBusy) {
 		emptyErr = nil // the log is as good as the file; the next Open empties it
 	}

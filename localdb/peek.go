@@ -109,7 +109,11 @@ func unreadable(path string, err error) error {
 	case err == nil, errors.Is(err, fs.ErrNotExist):
 		return err
 	case errors.Is(err, errMoved), sqliteCode(err)&0xff == sqlite3.SQLITE_BUSY, sqliteCode(err)&0xff == sqlite3.SQLITE_LOCKED:
-		return &Error{Path: path, Is: ErrInUse, Do: "try again in a moment", Err: err}
+		do := "try again in a moment"
+		if free, err := freeBytes(path); err == nil && free < reserve {
+			do = "free some room on this disk: a gate that started on a full one lets nobody look until there is room"
+		}
+		return &Error{Path: path, Is: ErrInUse, Do: do, Err: err}
 	case errors.Is(err, fs.ErrPermission), sqliteCode(err)&0xff == sqlite3.SQLITE_READONLY, sqliteCode(err)&0xff == sqlite3.SQLITE_CANTOPEN:
 		return failure(path, ErrUnreadable, err)
 	}

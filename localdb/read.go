@@ -16,7 +16,7 @@ func (db *DB) Row(ctx context.Context, seq uint64) (record.Row, error) {
 		return record.Row{}, ErrClosed
 	}
 	var body []byte
-	err := db.reader.QueryRowContext(ctx, `SELECT body FROM row WHERE seq = ?`, int64(seq)).Scan(&body)
+	err := db.reader().QueryRowContext(ctx, `SELECT body FROM row WHERE seq = ?`, int64(seq)).Scan(&body)
 	if err == sql.ErrNoRows {
 		return record.Row{}, fmt.Errorf("%w: row %d", ErrNoScan, seq)
 	}
@@ -71,7 +71,7 @@ func (db *DB) some(ctx context.Context, from, last uint64) (some []record.Row, e
 	if db.closed.Load() {
 		return nil, ErrClosed
 	}
-	rows, err := db.reader.QueryContext(ctx, `SELECT seq, body FROM row WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?`,
+	rows, err := db.reader().QueryContext(ctx, `SELECT seq, body FROM row WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?`,
 		int64(from), int64(last), readRows)
 	if err != nil {
 		return nil, db.explain("read rows", err)
@@ -101,7 +101,7 @@ func (db *DB) Context(ctx context.Context, name [16]byte) (record.Context, error
 	c := record.Context{ID: name}
 	var device, ep []byte
 	var began int64
-	err := db.reader.QueryRowContext(ctx, `SELECT e.device, e.epoch, c.day, c.enc, c.began
+	err := db.reader().QueryRowContext(ctx, `SELECT e.device, e.epoch, c.day, c.enc, c.began
 		FROM context c JOIN epoch e ON e.id = c.epoch WHERE c.name = ?`, name[:]).Scan(&device, &ep, &c.Day, &c.Enc, &began)
 	if err == sql.ErrNoRows {
 		return c, fmt.Errorf("%w: sealing context %x", ErrNoScan, name)
@@ -133,7 +133,7 @@ func (db *DB) VerifyChain(ctx context.Context) (Chain, error) {
 }
 
 func (db *DB) verifyChain(ctx context.Context) (c Chain, err error) {
-	tx, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.reader().BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return c, err
 	}
@@ -202,7 +202,7 @@ func (db *DB) LastScan(ctx context.Context, at record.Stamp, within time.Duratio
 	if db.closed.Load() {
 		return s, false, ErrClosed
 	}
-	rows, err := db.reader.QueryContext(ctx, `SELECT r.seq, r.body FROM row r
+	rows, err := db.reader().QueryContext(ctx, `SELECT r.seq, r.body FROM row r
 		WHERE NOT EXISTS (SELECT 1 FROM voided v WHERE v.seq = r.seq) ORDER BY r.seq DESC LIMIT ?`, lastRows)
 	if err != nil {
 		return s, false, db.explain("find the last scan", err)

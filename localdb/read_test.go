@@ -70,7 +70,7 @@ func TestCheckpointDoesNotWaitForReaders(t *testing.T) {
 	db := openAt(t, path, o)
 	mustTick(t, db, 0)
 	mustAppend(t, db, many(210)...)
-	tx, err := db.reader.Begin()
+	tx, err := db.reader().Begin()
 	if err != nil {
 		t.Fatal(err)
 	}

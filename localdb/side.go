@@ -3,6 +3,7 @@ package localdb
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -26,6 +27,7 @@ const (
 type side struct {
 	mu         sync.Mutex
 	file       *os.File
+	whole      bool // its 4 KiB are on the disk
 	born       [8]byte
 	generation uint64
 	unrecorded uint64 // scans without a row, ever
@@ -46,17 +48,11 @@ func openSide(path string, born [8]byte) (*side, error) {
 			f.Close()
 			return nil, err
 		}
+		s.whole = true
 		return s, nil
 	}
-	if _, err := f.WriteAt(make([]byte, sideSize), 0); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := s.store(); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if err := syncFolder(path); err != nil {
+	// On a full disk it stays in memory until a store finds room.
+	if err := s.store(); err != nil && !errors.Is(err, unix.ENOSPC) && !errors.Is(err, unix.EDQUOT) {
 		f.Close()
 		return nil, err
 	}
@@ -95,6 +91,15 @@ func (s *side) load(b []byte) bool {
 
 // store writes the numbers to the slot whose turn it is, and to the disk.
 func (s *side) store() error {
+	if !s.whole {
+		if _, err := s.file.WriteAt(make([]byte, sideSize), 0); err != nil {
+			return err
+		}
+		if err := syncFolder(s.file.Name()); err != nil {
+			return err
+		}
+		s.whole = true
+	}
 	generation := s.generation + 1
 	b := make([]byte, 0, slotSize)
 	b = append(b, sideMagic...)

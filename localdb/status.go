@@ -145,7 +145,7 @@ func (db *DB) Status(at record.Stamp) (Status, error) {
 // which the current hour is left out.
 func (db *DB) measurePace(ctx context.Context, hour int64) (float64, error) {
 	var sum, first sql.NullInt64
-	err := db.reader.QueryRowContext(ctx, `SELECT sum(rows), min(hour) FROM hourly WHERE hour >= ? AND hour < ?`,
+	err := db.reader().QueryRowContext(ctx, `SELECT sum(rows), min(hour) FROM hourly WHERE hour >= ? AND hour < ?`,
 		hour-7*24, hour).Scan(&sum, &first)
 	if err != nil {
 		return 0, db.explain("measure the pace", err)
@@ -202,10 +202,19 @@ func (db *DB) sweep(ctx context.Context, look bool) error {
 		db.commits = 0
 	}
 	var err error
-	if look && !db.closed.Load() {
-		err = db.look(ctx)
+	if db.broken != nil && !db.closed.Load() {
+		db.broken = db.connect(ctx)
 	}
-	head, cut := db.head, look && db.owed
+	if look && !db.closed.Load() && db.broken == nil {
+		err = db.look(ctx)
+		if err == nil && db.alone && db.disk.free >= reserve {
+			err = db.rejoin(ctx)
+		}
+	}
+	if err == nil {
+		err = db.broken
+	}
+	head, cut, keeper := db.head, look && db.owed, db.keeper
 	db.write.Unlock()
 	if cut {
 		if err := db.Checkpoint(ctx); err != nil && !errors.Is(err, ErrBusy) {
@@ -215,7 +224,7 @@ func (db *DB) sweep(ctx context.Context, look bool) error {
 	if err != nil || !full {
 		return db.explain("look at the disk", err)
 	}
-	if err := checkpoint(ctx, db.keeper, "PASSIVE"); err != nil {
+	if err := checkpoint(ctx, keeper, "PASSIVE"); err != nil {
 		return db.explain("empty the log", err)
 	}
 	return db.explain("write the side file", db.side.saw(head))
@@ -229,6 +238,9 @@ func (db *DB) Checkpoint(ctx context.Context) error {
 	defer db.write.Unlock()
 	if db.closed.Load() {
 		return ErrClosed
+	}
+	if db.broken != nil {
+		return db.explain("empty the log", db.broken)
 	}
 	if err := db.patience(ctx, 50); err != nil {
 		return db.explain("empty the log", err)

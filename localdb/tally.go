@@ -199,7 +199,7 @@ func (db *DB) Counts(ctx context.Context, from, to time.Time) ([]HourCount, erro
 			}
 		}
 	}
-	tx, err := db.reader.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	tx, err := db.reader().BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return nil, db.explain("count", err)
 	}

@@ -80,7 +80,7 @@ func (db *DB) Trust(ctx context.Context) ([]Trust, error) {
 	if db.closed.Load() {
 		return nil, ErrClosed
 	}
-	all, err := readTrust(ctx, db.reader)
+	all, err := readTrust(ctx, db.reader())
 	return all, db.explain("read trust", err)
 }
 

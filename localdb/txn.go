@@ -108,10 +108,21 @@ func (db *DB) exclusive(ctx context.Context, op string, do func(t *txn) error) e
 	db.mu.RUnlock()
 	session, at := db.now.session, db.now.at
 
+	if db.broken != nil {
+		if db.broken = db.connect(ctx); db.broken != nil {
+			return db.explain(op, db.broken)
+		}
+	}
 	if _, err := db.stmt.begin.ExecContext(ctx); err != nil {
 		return db.explain(op, err)
 	}
-	err := do(t)
+	var err error
+	if db.due != "" {
+		err = t.newEpoch(db.o.Now(), db.due)
+	}
+	if err == nil {
+		err = do(t)
+	}
 	if err == nil && t.seq != t.start {
 		_, err = db.stmt.head.ExecContext(ctx, int64(t.seq), t.link[:])
 	}
@@ -133,6 +144,7 @@ func (db *DB) exclusive(ctx context.Context, op string, do func(t *txn) error) e
 	}
 	db.names.keep()
 	db.commits++
+	db.due = ""
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.head, db.link, db.id, db.epochs, db.purged = t.seq, t.link, t.id, t.epochs, t.purged
