@@ -194,8 +194,9 @@ func lastBreak(s string) int {
 	return at
 }
 
-// draw paints a card on a rectangle of a canvas.
-func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
+// draw paints a card on a rectangle of a canvas. Words and phrases stand in the
+// rows from top to before end; the rest is ground.
+func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) (top, end int) {
 	k := s.theme.Card(c.name)
 	s.theme.Ground(cv, x, y, w, h, c.name)
 	fw, fh := k.FrameWide, k.FrameHigh()
@@ -246,11 +247,12 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 	}
 	// Spread what is left over above, between and below.
 	spare := max(ih-p.rows-len(lines), 0)
-	top := spare / 3
+	above := spare / 3
 	if len(p.words) == 0 {
-		top = spare / 2
+		above = spare / 2
 	}
-	row := iy + top
+	row := iy + above
+	top = row
 	if k.Bars { // one plate for everything, the bars around it
 		wide := 0
 		for _, part := range p.words {
@@ -266,7 +268,7 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 	plate := k.Texture != ""
 	for i, part := range p.words {
 		if i > 0 {
-			row += p.gap
+			row += wordGap
 		}
 		bw, bh := s.cells(part)
 		bx := ix + (iw-bw)/2
@@ -280,13 +282,14 @@ func (s *style) draw(cv *look.Canvas, x, y, w, h, screenH int, c *card) {
 		s.plateText(cv, ix, row, iw, p.text, k, line{})
 		row++
 	}
-	if len(p.words) > 0 && spare-top > 0 {
-		row += min((spare-top+1)/2, 2)
+	if len(p.words) > 0 && spare-above > 0 {
+		row += min((spare-above+1)/2, 2)
 	}
 	for _, l := range lines {
 		s.plateText(cv, ix, row, iw, l.text, k, l)
 		row++
 	}
+	return top, row
 }
 
 // noSmall drops small lines from the end until n are left.

@@ -276,7 +276,7 @@ func (m *model) testLine(t gate.SelfTest) string {
 	if !t.OK {
 		mark = m.chars.Symbol(verify.IssuerFault)
 	}
-	return fmt.Sprintf("%s %s  %s", mark, m.say(look.Test(t.Name)), m.chars.Foreign(t.Detail))
+	return fmt.Sprintf("%s %s  %s", mark, m.say(look.Test(t.Name)), m.say(look.Tested(t.Name, t.OK, t.Detail)))
 }
 
 // logLine is one verdict in words.

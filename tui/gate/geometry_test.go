@@ -5,6 +5,7 @@ import (
 	"image/color"
 	"strings"
 	"testing"
+	"time"
 
 	"charm.land/lipgloss/v2"
 	"github.com/charmbracelet/colorprofile"
@@ -63,7 +64,7 @@ func TestBigEnough(t *testing.T) {
 					}
 				}
 				if k.Bars {
-					bw, bh = w-12, h-4-2*(1+h/24)
+					bw, bh = w-12, h-4-2*(1+(h-4)/24) // as draw reckons it, of the body
 				}
 				if p := m.plan(n, bw, bh, must, h); p.score < good-100 {
 					t.Errorf("%v at %d×%d, language %d: a word is lower than a quarter (score %d)", n, w, h, l, p.score)
@@ -179,6 +180,9 @@ func TestAnySize(t *testing.T) {
 		e.Recording = rapid.Bool().Draw(t, "recording")
 		e.Verdict.Person = verify.Person{Name: rapid.String().Draw(t, "name"), Document: rapid.String().Draw(t, "document"), Born: rapid.String().Draw(t, "born")}
 		e.Verdict.Reason = rapid.SampledFrom(verify.Reasons()).Draw(t, "reason")
+		if e.Leaves == gate.ByKey {
+			coversNothing(t, cfg, w, h, e)
+		}
 		state := someState()
 		state.KeysAge *= 9
 		fit(t, Still(cfg, w, h, p, someView(), append(history(), e)...), w, h)
@@ -204,6 +208,96 @@ func TestAnySize(t *testing.T) {
 			fit(t, d.screen(), w, h)
 		}
 	})
+}
+
+// runs are how many blocks of big words stand on a screen with ground between.
+func runs(screen string) int {
+	n, in := 0, false
+	for l := range strings.SplitSeq(ansi.Strip(screen), "\n") {
+		big := strings.ContainsAny(l, "█▀▄")
+		if big && !in {
+			n++
+		}
+		in = big
+	}
+	return n
+}
+
+// TestBigWordsNeverTouch: whoever is on the card, the two big words have ground
+// between them, or one is big and both stand as text.
+func TestBigWordsNeverTouch(t *testing.T) {
+	people := []verify.Person{{}, {Name: "张*三", Document: "123X", DocType: 1},
+		{Name: "WOLFESCHLEGELSTEINHAUSENBERGERDORFF HUBE", Born: "1987-03-12", Document: "123X", DocType: 2}}
+	for _, size := range [][2]int{{80, 24}, {80, 25}, {84, 26}, {100, 30}, {120, 40}, {200, 50}} {
+		w, h := size[0], size[1]
+		for _, l := range []look.Lang{look.Chinese, look.English} {
+			for _, console := range []bool{false, true} {
+				for i, p := range people {
+					for _, n := range verify.Names() {
+						cfg := someConfig(l)
+						cfg.Console = console
+						e, state := judged(n, 9), someState()
+						e.Verdict.IDWhy, e.Verdict.Person, state.Policy.IDCheck = verify.IDForeign, p, true
+						state.KeysAge = 30 * time.Hour // a banner takes one row more
+						s := Still(cfg, w, h, colorprofile.ANSI, nil, state, e)
+						m := newModel(t.Context(), cfg)
+						if runs(s) < 2 && !strings.Contains(ansi.Strip(s), m.wordText(look.Word(n))) {
+							t.Errorf("%v at %d×%d, language %d, console %t, person %d: the big words touch\n%s", n, w, h, l, console, i, ansi.Strip(s))
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// coversNothing checks that the word to finish first changes nothing where a
+// card has words: in the foot where there is one, else on ground alone. It
+// reports whether the word stands on the screen.
+func coversNothing(t interface{ Errorf(string, ...any) }, cfg Config, w, h int, e gate.Judged) bool {
+	events := append(history(), e)
+	without := strings.Split(Still(cfg, w, h, colorprofile.ANSI, nil, events...), "\n")
+	with := strings.Split(Still(cfg, w, h, colorprofile.ANSI, nil, append(events, gate.Coached{FinishFirst: true})...), "\n")
+	fit(t, strings.Join(with, "\n"), w, h)
+	changed := false
+	for y := range without {
+		if with[y] == without[y] {
+			continue
+		}
+		changed = true
+		under := strings.Trim(ansi.Strip(without[y]), " ▒")
+		if h >= tall && y != h-2 || h < tall && under != "" {
+			t.Errorf("%v at %d×%d: the coach stands on %q: %q", e.Verdict.Name, w, h, under, ansi.Strip(with[y]))
+		}
+	}
+	return changed
+}
+
+// TestFinishFirstCoversNothing walks all sizes, from a strip to a wall.
+func TestFinishFirstCoversNothing(t *testing.T) {
+	widths, heights := []int{12, 20, 33, 40, 60, 79, 80, 100, 120, 170, 240}, []int{1, 2, 3, 4, 5, 7, 9, 11, 12, 13, 14, 16, 20, 24, 25, 30, 40, 60}
+	for _, w := range widths {
+		for _, h := range heights {
+			for _, l := range []look.Lang{look.Chinese, look.English} {
+				for _, n := range []verify.Name{verify.Red, verify.CheckID, verify.Amber, verify.Invalid, verify.IssuerFault} {
+					cfg := someConfig(l)
+					cfg.Console = w%20 == 0
+					if said := coversNothing(t, cfg, w, h, judged(n, 9)); h >= tall && !said {
+						t.Errorf("%v at %d×%d: the coach says nothing", n, w, h)
+					}
+				}
+			}
+		}
+	}
+	// The smallest screen of a bare console, where the choices end the card.
+	cfg := someConfig(look.English)
+	cfg.Console = true
+	s := ansi.Strip(Still(cfg, 80, 24, colorprofile.ANSI, nil, append(history(), judged(verify.Red, 9), gate.Coached{FinishFirst: true})...))
+	for _, want := range []string{look.SayRedKeys.EN, look.SayFinishFirst.EN, look.Why(verify.Contact).EN, "isolation point"} {
+		if !strings.Contains(s, want) {
+			t.Errorf("not on the screen: %q\n%s", want, s)
+		}
+	}
 }
 
 // TestConsoleHasNoHan: the bare Linux console gets ASCII, line drawing and

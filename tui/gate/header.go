@@ -205,7 +205,11 @@ func (m *model) foot() []string {
 		}
 	}
 	counts = " " + m.theme.Text.Render(ansi.Truncate(counts, m.w-2, look.Tail))
-	return []string{look.FitLine(last, m.w), look.Spread(m.w, counts, keys+" ")}
+	first := look.FitLine(last, m.w)
+	if say := m.waits(m.w - 2); say != "" { // beside the card, not on it
+		first = look.Spread(m.w, ansi.Truncate(last, m.w-look.Width(say)-2, ""), say+" ")
+	}
+	return []string{first, look.Spread(m.w, counts, keys+" ")}
 }
 
 // counts are today's verdicts; those that never happened are left out, and the

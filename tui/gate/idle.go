@@ -47,7 +47,7 @@ func (m *model) idle(w, h int) []string {
 	row = max(0, min(row, at-5-len(tests)-p.rows))
 	for i, b := range p.words {
 		if i > 0 {
-			row += p.gap
+			row += wordGap
 		}
 		bw, bh := m.cells(b)
 		cv.Bitmap((iw-bw)/2, row, b, strong, m.blocks)
@@ -121,8 +121,7 @@ type prompt struct {
 }
 
 // prompt finds the best way: the large language before the other one, the whole
-// phrase before the short one, in a box before without. Lines that touch each
-// other are hard to read: the next way is better than such.
+// phrase before the short one, in a box before without.
 func (m *model) prompt(w, h int) prompt {
 	boxed := h >= 8 && w >= 30
 	other := look.English
@@ -136,7 +135,7 @@ func (m *model) prompt(w, h int) prompt {
 				if boxed {
 					iw, ih = w-2, h-6
 				}
-				if p := m.big(text, l, iw, ih); len(p.words) == 1 || p.gap > 0 {
+				if p := m.big(text, l, iw, ih); len(p.words) > 0 {
 					return prompt{p, text, l, boxed}
 				}
 			}

@@ -183,6 +183,41 @@ func TestKeysOfCards(t *testing.T) {
 	}
 }
 
+// TestHelpOverACard: help can be read while somebody stands there; the card
+// stays, and so do its keys, which do nothing while the help hides it.
+func TestHelpOverACard(t *testing.T) {
+	for _, tc := range []struct {
+		name             verify.Name
+		key, want, shows string
+	}{
+		{verify.CheckID, "y", "choose 7 1", "张*三"},
+		{verify.CheckID, "l", "choose 7 3", "张*三"},
+		{verify.Red, "1", "choose 7 4", "isolation point"},
+		{verify.Red, "2", "choose 7 3", "isolation point"},
+	} {
+		for _, help := range []string{"?", "h"} {
+			d := newDrive(t, nil)
+			d.say(judged(tc.name, 7))
+			d.pass(time.Second)
+			d.press(help)
+			if s := ansi.Strip(d.screen()); !strings.Contains(s, "Each scan has one verdict") || strings.Contains(s, tc.shows) {
+				t.Fatalf("%v: %s does not open the help:\n%s", tc.name, help, s)
+			}
+			d.press(tc.key) // leaves the help, as any key does, and no more
+			d.press(help, "esc")
+			d.wantAsked()
+			if s := d.screen(); d.card == nil || d.dialog.kind != noDialog || !strings.Contains(s, tc.shows) {
+				t.Errorf("%v: the card is not back after esc", tc.name)
+			}
+			d.press(tc.key)
+			d.wantAsked(tc.want)
+			if d.dialog.kind != noDialog {
+				t.Errorf("%v: %s opens a dialog", tc.name, tc.key)
+			}
+		}
+	}
+}
+
 func TestFingerAlreadyOnItsWay(t *testing.T) {
 	for _, n := range []verify.Name{verify.Amber, verify.Red, verify.CheckID, verify.Invalid} {
 		d := newDrive(t, nil)
@@ -342,8 +377,8 @@ func TestPromptIsBig(t *testing.T) {
 						t.Errorf("%v: the live view is %d cells wide", size, x)
 					}
 					p := d.prompt(w, h)
-					if len(p.words) < 2 || p.gap == 0 || p.lang != l {
-						t.Errorf("%v language %d banner %t: %d lines in language %d, %d apart", size, l, banner, len(p.words), p.lang, p.gap)
+					if len(p.words) < 2 || p.lang != l {
+						t.Errorf("%v language %d banner %t: %d lines in language %d", size, l, banner, len(p.words), p.lang)
 					}
 					for _, b := range p.words {
 						if _, rows := d.cells(b); rows < 6 {
@@ -381,6 +416,49 @@ func TestSelfTestIsShown(t *testing.T) {
 	d.say(gate.Cleared{Card: 1})
 	if strings.Contains(d.screen(), "as it is") {
 		t.Error("the self-test stands after the first verdict")
+	}
+}
+
+// TestSelfTestInChinese: what the tests found is told in the guard's language,
+// in their own words only where nothing better is known.
+func TestSelfTestInChinese(t *testing.T) {
+	names := []string{"camera", "light", "time", "keys", "disk", "queue", "sound"}
+	for _, l := range []look.Lang{look.Chinese, look.English} {
+		for _, ok := range []bool{true, false} {
+			d := newDrive(t, func(c *Config) { c.Lang = l })
+			e := gate.Started{Tests: []gate.SelfTest{{Name: "modem", OK: ok, Detail: "two bars"}}}
+			for _, n := range names {
+				e.Tests = append(e.Tests, gate.SelfTest{Name: n, OK: ok, Detail: "as it is"})
+			}
+			d.say(e)
+			d.pass(time.Second)
+			s := ansi.Strip(d.screen())
+			want := 0
+			if l == look.English {
+				want = len(names)
+			}
+			if n := strings.Count(s, "as it is"); n != want || !strings.Contains(s, "modem  two bars") {
+				t.Errorf("language %d, ok %t: %d details, want %d\n%s", l, ok, n, want, s)
+			}
+			for _, n := range names {
+				if p := look.Tested(n, ok, ""); l == look.Chinese && !strings.Contains(s, look.Test(n).ZH+"  "+p.ZH) {
+					t.Errorf("ok %t: %s does not say %q\n%s", ok, n, p.ZH, s)
+				}
+			}
+		}
+	}
+}
+
+// TestAnyPlace: a policy for every kind of place has a word of its own.
+func TestAnyPlace(t *testing.T) {
+	for l, want := range map[look.Lang]string{look.Chinese: "策略: 通用，", look.English: "policy: any place, "} {
+		d := newDrive(t, func(c *Config) { c.Lang = l })
+		s := someState()
+		s.Policy.Venue = "any"
+		d.say(s)
+		if got := ansi.Strip(d.titleBar()); !strings.Contains(got, want) {
+			t.Errorf("%q lacks %q", got, want)
+		}
 	}
 }
 
@@ -517,6 +595,9 @@ func TestBanners(t *testing.T) {
 		{"12 hours are a notice only", func(s *gate.State) { s.KeysAge = 13 * time.Hour }, ""},
 		{"24 hours are a banner", func(s *gate.State) { s.KeysAge = 25 * time.Hour }, "over 24 hours"},
 		{"verify only", func(s *gate.State) { s.Rungs = append(s.Rungs, gate.VerifyOnly) }, "verify only"},
+		{"an estimated time asks some for the ID", func(s *gate.State) {
+			s.Quality, s.Rungs = verify.ClockEstimated, []gate.Rung{gate.TimeEstimated}
+		}, "some green codes will ask for the ID card"},
 		{"the worst rung counts", func(s *gate.State) { s.Rungs = append(s.Rungs, gate.VerifyOnly, gate.KeysStale) }, "keys are stale"},
 		{"unrecorded", func(s *gate.State) { s.Unrecorded = 3 }, "3 not recorded"},
 		{"disk", func(s *gate.State) { s.DiskUsed = .85 }, "85 %"},

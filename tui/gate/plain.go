@@ -84,7 +84,7 @@ func (p *plain) hear(e gate.Event) {
 			if !t.OK {
 				outcome = "!"
 			}
-			p.print(fmt.Sprintf("%s %s: %s %s", say(look.SaySelfTest), say(look.Test(t.Name)), outcome, m.chars.Foreign(t.Detail)))
+			p.print(fmt.Sprintf("%s %s: %s %s", say(look.SaySelfTest), say(look.Test(t.Name)), outcome, say(look.Tested(t.Name, t.OK, t.Detail))))
 		}
 		p.print(say(look.SayShowCode))
 	case gate.State:

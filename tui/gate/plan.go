@@ -19,14 +19,16 @@ type style struct {
 }
 
 // plan is how a verdict's big words stand in a rectangle: bitmaps from top to
-// bottom, each centred, gap rows apart.
+// bottom, each centred, wordGap rows apart.
 type plan struct {
 	words []look.Bitmap
 	text  string // the word as text, where no glyph fits
-	gap   int
-	rows  int // all of it, gaps included
+	rows  int    // all of it, gaps included
 	score int
 }
+
+// wordGap is the ground between big words, in rows.
+const wordGap = 1
 
 // good is the score above which both words have their quarter of the screen.
 const good = 2000
@@ -115,15 +117,14 @@ func (s *style) best(han, latin []option, h, text, need int, plain string) plan 
 		if a != nil && b != nil && b.line > a.line {
 			score -= 10 // the chosen language is the large one
 		}
-		gap := 1
-		if rows+gaps+text > h {
-			gap = 0
-			score -= 10 // words that touch are hard to read
+		rows += gaps * wordGap // never none: words that touch are hard to read
+		if alone := a == nil || b == nil; alone && plain != "" && rows+1+text > h {
+			score /= 2 // no row for both words as text
 		}
-		if rows+gap*gaps+text > h || score <= best.score {
+		if rows+text > h || score <= best.score {
 			return
 		}
-		best = plan{text: plain, gap: gap, rows: rows + gap*gaps, score: score}
+		best = plan{text: plain, rows: rows, score: score}
 		first, second = a, b
 	}
 	for i := range one {

@@ -74,7 +74,7 @@ func (m *model) pressCard(k tea.KeyPressMsg) (done bool, cmd tea.Cmd) {
 		case key.Matches(k, m.keys.Left):
 			return choose(gate.ChoiceLeft)
 		}
-		return !key.Matches(k, m.keys.Leave, m.keys.Sound), nil
+		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help), nil
 	case verify.Red:
 		switch {
 		case key.Matches(k, m.keys.Isolated):
@@ -86,7 +86,7 @@ func (m *model) pressCard(k tea.KeyPressMsg) (done bool, cmd tea.Cmd) {
 		case key.Matches(k, m.keys.RedSuperior):
 			return choose(gate.ChoiceSupervise)
 		}
-		return !key.Matches(k, m.keys.Leave, m.keys.Sound), m.hush()
+		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help), m.hush()
 	}
 	switch c.leaves {
 	case gate.ByKey, gate.ByKeyOrCode:

@@ -140,10 +140,9 @@ func (m *model) panel(w, h int) []string {
 	switch {
 	case m.card != nil:
 		cv := look.NewCanvas(w, h)
-		m.draw(cv, 0, 0, w, h, m.h, m.card)
-		if m.coach.FinishFirst && h > 3 {
-			t := m.theme.Banner.Render(ansi.Truncate(" "+m.say(look.SayFinishFirst)+" ", w-1, look.Tail))
-			cv.Put(w-look.Width(t)-1, h-1, t)
+		top, end := m.draw(cv, 0, 0, w, h, m.h, m.card)
+		if m.h < tall { // else it stands in the foot
+			m.finishFirst(cv, top, end)
 		}
 		lines = cv.Lines()
 	case k.free:
@@ -155,6 +154,28 @@ func (m *model) panel(w, h int) []string {
 	}
 	m.cached = cache{k, lines}
 	return lines
+}
+
+// finishFirst says on a card that the next code waits: in a row that the card
+// leaves free, never on the card's own words. Where all rows are taken it is
+// left out: who stands there comes first.
+func (m *model) finishFirst(cv *look.Canvas, top, end int) {
+	say := m.waits(cv.W - 1)
+	row := cv.H - 1
+	if row < end {
+		row = 0
+	}
+	if say != "" && (row >= end || row < top) {
+		cv.Put(cv.W-look.Width(say)-1, row, say)
+	}
+}
+
+// waits says that the next code waits for the card's key, "" when none does.
+func (m *model) waits(width int) string {
+	if m.card == nil || !m.coach.FinishFirst {
+		return ""
+	}
+	return m.theme.Banner.Render(ansi.Truncate(" "+m.say(look.SayFinishFirst)+" ", width, look.Tail))
 }
 
 // free says that the policy asks for no code here.

@@ -122,6 +122,26 @@ func TestEverythingIsSaid(t *testing.T) {
 	for r := gate.Queueing; r <= gate.ManualOnly; r++ {
 		check("rung", Rung(r))
 	}
+	// An estimated clock asks for the ID where a time of the code lies ahead of
+	// it, and nobody else: a green code beside the banner is no contradiction.
+	if p := Rung(gate.TimeEstimated); !strings.Contains(p.EN, "some green codes") || !strings.Contains(p.ZH, "部分绿码") {
+		t.Errorf("an estimated time is told as %v", p)
+	}
+	for _, name := range []string{"camera", "light", "time", "keys", "disk", "queue", "sound"} {
+		well, ill := Tested(name, true, "said so"), Tested(name, false, "said so")
+		check(name, Test(name))
+		check(name, well)
+		check(name, ill)
+		if well.ZH == ill.ZH || well.EN != "said so" {
+			t.Errorf("the test of %s ends well with %v, else with %v", name, well, ill)
+		}
+	}
+	if p := Tested("modem", false, "said\x1b so"); p != (Phrase{"said so", "said so"}) {
+		t.Errorf("an unknown test says %q", p)
+	}
+	for _, v := range []string{"any", "subway", "mall", "hospital", "school", "office", "station", "park"} {
+		check(v, VenueType(v))
+	}
 	for h := decode.HintDark; h <= decode.HintCutOff; h++ {
 		mark, p := Coach(h)
 		check("coach", p)

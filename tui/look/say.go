@@ -124,7 +124,7 @@ func Rung(r gate.Rung) Phrase {
 	case gate.VerifyOnly:
 		return Phrase{"只验码：今天没有封存密钥，不记录人员", "verify only: no sealing key for today, nothing about persons is recorded"}
 	case gate.TimeEstimated:
-		return Phrase{"时间为估计值：绿码须核对证件", "time is estimated: green codes need an ID check"}
+		return Phrase{"时间为估计值：部分绿码须核对证件", "time is an estimate: some green codes will ask for the ID card"}
 	case gate.KeysStale:
 		return Phrase{"密钥名单太旧：请联网或插入优盘", "keys are stale: connect the gate or bring a stick"}
 	}
@@ -203,9 +203,35 @@ func Test(name string) Phrase {
 	return Phrase{Clean(name), Clean(name)}
 }
 
+// Tested is what a line of the self-test found. Its detail comes in English: in
+// Chinese a known test says how it ended, and the detail stands only where
+// nothing better is known.
+func Tested(name string, ok bool, detail string) Phrase {
+	p := Phrase{Clean(detail), Clean(detail)}
+	if zh, known := tested[name]; known && ok {
+		p.ZH = zh[0]
+	} else if known {
+		p.ZH = zh[1]
+	}
+	return p
+}
+
+// tested are the ends of the self-test's lines: well, and not.
+var tested = map[string][2]string{
+	"camera": {"正常", "没有画面"},
+	"light":  {"正常", "光线不合适"},
+	"time":   {"可信", "未经确认"},
+	"keys":   {"在期限内", "没有或已超过期限"},
+	"disk":   {"空间足够", "空间将满"},
+	"queue":  {"正常", "积压"},
+	"sound":  {"已开", "已关"},
+}
+
 // VenueType is a policy's kind of place; an unknown one stands as it is.
 func VenueType(s string) Phrase {
 	switch s {
+	case "any":
+		return Phrase{"通用", "any place"}
 	case "subway":
 		return Phrase{"地铁", "subway"}
 	case "mall":
