@@ -31,7 +31,11 @@ func (db *DB) RaiseAnchor(ctx context.Context, at record.Stamp, anchorMS int64) 
 	if anchorMS <= db.Clock().AnchorMS {
 		return nil
 	}
-	return db.setClock(ctx, nil, func(c Clock) Clock {
+	return db.exclusive(ctx, "write the time", func(t *txn) error { return t.raiseAnchor(anchorMS) })
+}
+
+func (t *txn) raiseAnchor(anchorMS int64) error {
+	return t.setClock(func(c Clock) Clock {
 		if anchorMS > c.AnchorMS {
 			c = Clock{AnchorMS: anchorMS, FloorMS: max(c.FloorMS, anchorMS)}
 		}
@@ -52,16 +56,21 @@ func (db *DB) LowerFloor(ctx context.Context, at record.Stamp) error {
 
 func (db *DB) setClock(ctx context.Context, event *record.Draft, change func(Clock) Clock) error {
 	return db.exclusive(ctx, "write the time", func(t *txn) error {
-		next := change(db.Clock())
-		_, err := db.conn.ExecContext(t.ctx, `UPDATE gate SET floor = ?, anchor = ?, ran = ?`,
-			next.FloorMS, next.AnchorMS, int64(next.RanMS))
-		if err != nil {
+		if err := t.setClock(change); err != nil || event == nil {
 			return err
 		}
-		t.done = func() { db.clock = next }
-		if event != nil {
-			return t.add(*event)
-		}
-		return nil
+		return t.add(*event)
 	})
+}
+
+func (t *txn) setClock(change func(Clock) Clock) error {
+	now := t.db.Clock()
+	next := change(now)
+	if next == now {
+		return nil
+	}
+	_, err := t.db.conn.ExecContext(t.ctx, `UPDATE gate SET floor = ?, anchor = ?, ran = ?`,
+		next.FloorMS, next.AnchorMS, int64(next.RanMS))
+	t.done = func() { t.db.clock = next }
+	return err
 }

@@ -136,3 +136,26 @@ func TestInstallTrust(t *testing.T) {
 		t.Errorf("after a kill: %+v, %v", all, err)
 	}
 }
+
+// The anchor comes with the trust or not at all: a start after a kill in
+// between would have to write, which a full disk does not allow.
+func TestTrustBringsItsAnchor(t *testing.T) {
+	ctx := context.Background()
+	db := openNew(t)
+	later := noon + 3*hourMS
+	if err := db.InstallTrust(ctx, clockAt(0), Trust{Version: 7, Bytes: []byte("signed"), IssuedMS: later}); err != nil {
+		t.Fatal(err)
+	}
+	if c := db.Clock(); c.AnchorMS != later || c.FloorMS != later {
+		t.Errorf("clock = %+v, want anchor and floor at %d", c, later)
+	}
+	if err := db.InstallTrust(ctx, clockAt(0), Trust{Version: 8, Bytes: []byte("older"), IssuedMS: noon}); err != nil {
+		t.Fatal(err)
+	}
+	if c := db.Clock(); c.AnchorMS != later {
+		t.Errorf("an older date lowered the anchor: %+v", c)
+	}
+	if err := db.InstallTrust(ctx, clockAt(0), Trust{Version: 6, Bytes: []byte("old"), IssuedMS: later + 1}); err == nil || db.Clock().AnchorMS != later {
+		t.Errorf("refused trust raised the anchor: %v, %+v", err, db.Clock())
+	}
+}

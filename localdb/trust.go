@@ -16,6 +16,7 @@ type Trust struct {
 	KeyID       string // of the key that signed it, at most 64 bytes
 	Bytes       []byte // at most MaxTrust
 	InstalledMS int64  // UTC Unix milliseconds
+	IssuedMS    int64  // when it was signed: InstallTrust raises the anchor to it; Trust and Peek leave it 0
 }
 
 // fits reports whether the file can hold it.
@@ -37,7 +38,7 @@ func (n Trust) after(version uint64, bytes []byte) (same bool, err error) {
 }
 
 // InstallTrust puts a snapshot beside the newest before it, of which it keeps
-// one, and writes an event row, in one transaction. It returns ErrOlder for a
+// one, raises the anchor, and writes an event row, in one transaction. It returns ErrOlder for a
 // lower version than the newest, ErrConflict for the same version with other
 // bytes, and nil without a change for the same again. The signature was checked
 // before.
@@ -66,6 +67,9 @@ func (db *DB) InstallTrust(ctx context.Context, at record.Stamp, n Trust) error 
 		_, err = db.conn.ExecContext(t.ctx, `DELETE FROM trust WHERE version NOT IN
 			(SELECT version FROM trust ORDER BY version DESC LIMIT 2)`)
 		if err != nil {
+			return err
+		}
+		if err := t.raiseAnchor(n.IssuedMS); err != nil {
 			return err
 		}
 		return t.add(record.Draft{Stamp: at, Body: record.Event{Code: record.EventTrust,

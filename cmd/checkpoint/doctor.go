@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -129,18 +130,18 @@ func findings(tests []finding) string {
 
 // examine runs all tests. Each says what it found; none ends the others.
 func (a *app) examine(ctx context.Context, cfg config) []finding {
-	tests := append(examineSources(cfg), a.examineClock())
+	tests := append(examineSources(ctx, cfg), a.examineClock())
 	tests = append(tests, a.examineFile(ctx, cfg)...)
 	return append(tests, examineSound(cfg), examineTerminal(a.out, osEnv))
 }
 
 // examineSources looks at every source of the configuration.
-func examineSources(cfg config) []finding {
+func examineSources(ctx context.Context, cfg config) []finding {
 	var tests []finding
 	for _, s := range cfg.sources() {
 		switch s.kind {
 		case "v4l2":
-			tests = append(tests, examineCamera(s))
+			tests = append(tests, examineCamera(ctx, s))
 		case "dir":
 			if info, err := os.Stat(s.path); err != nil {
 				tests = append(tests, fault("pictures", "%v", err))
@@ -164,7 +165,17 @@ func examineSources(cfg config) []finding {
 	return tests
 }
 
-func examineCamera(s source) finding {
+func examineCamera(ctx context.Context, s source) finding {
+	// What can never be a camera the camera package refuses in its own words,
+	// without a start.
+	var st unix.Stat_t
+	if s.path != "auto" && unix.Stat(s.path, &st) == nil && st.Mode&unix.S_IFMT != unix.S_IFCHR {
+		src, err := camera.Open(ctx, s.String(), camera.Options{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			return fault("camera", "%v", err)
+		}
+		src.Close()
+	}
 	all, err := camera.List()
 	if err != nil {
 		return fault("camera", "%v", err)
@@ -232,7 +243,12 @@ func (a *app) examineFile(ctx context.Context, cfg config) []finding {
 	}
 	queue := good("queue", "%d rows wait, %d scans left no row", file.Waiting, file.Unrecorded)
 	queue.Warn = file.Unrecorded > 0
-	return []finding{a.examineKeys(file, cfg), room, queue}
+	keys := a.examineKeys(file, cfg)
+	if refused, ok := localdb.RefusedTrust(cfg.DB); ok {
+		keys.Warn = keys.OK
+		keys.Detail += fmt.Sprintf("; trust that was left for the gate was refused and lies in %s: the log says why, remove it", refused)
+	}
+	return []finding{keys, room, queue}
 }
 
 func (a *app) examineKeys(file localdb.Peeked, cfg config) finding {

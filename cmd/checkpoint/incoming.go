@@ -12,6 +12,7 @@ import (
 	"checkpoint/record"
 	"checkpoint/trust"
 	"checkpoint/tui/look/clean"
+	"checkpoint/verify"
 )
 
 // Trust for a gate that runs: trust install leaves the signed file beside the
@@ -34,7 +35,9 @@ func (s *station) newTrust(ctx context.Context) (gate.Trust, bool) {
 	}
 	var snapshot *trust.Snapshot
 	if err == nil {
-		snapshot, err = s.takeTrust(ctx, data)
+		// Not the guarded clock: that one may stand where a snapshot has put it.
+		now, quality := machineClock{now: time.Now}.Now()
+		snapshot, err = s.takeTrust(ctx, data, now, quality)
 	}
 	switch refused := (*refusal)(nil); {
 	case errors.Is(err, localdb.ErrTrust):
@@ -62,8 +65,9 @@ type refusal struct{ why error }
 
 func (r *refusal) Error() string { return r.why.Error() }
 
-// takeTrust checks a signed snapshot with the pinned key and installs it.
-func (s *station) takeTrust(ctx context.Context, data []byte) (*trust.Snapshot, error) {
+// takeTrust checks a signed snapshot with the pinned key and installs it; now
+// is the machine's time.
+func (s *station) takeTrust(ctx context.Context, data []byte, now time.Time, quality verify.Quality) (*trust.Snapshot, error) {
 	key := s.cfg.trustKey()
 	if key == nil {
 		return nil, &refusal{errors.New("no trust_key is configured")}
@@ -72,16 +76,24 @@ func (s *station) takeTrust(ctx context.Context, data []byte) (*trust.Snapshot, 
 	if err != nil {
 		return nil, &refusal{err}
 	}
-	stamp := s.stamp()
-	err = s.db.InstallTrust(ctx, stamp, trustRow(snapshot, key, data, stamp))
-	switch {
-	case errors.Is(err, localdb.ErrOlder), errors.Is(err, localdb.ErrConflict):
-		return nil, &refusal{fmt.Errorf("version %d: %w", snapshot.Version, err)}
-	case err != nil:
+	warning, err := dated(snapshot, now, quality)
+	if err != nil {
+		return nil, &refusal{err}
+	}
+	kept, err := s.db.Trust(ctx)
+	if err != nil {
 		return nil, err
 	}
-	if err := s.db.RaiseAnchor(ctx, stamp, snapshot.Issued.UnixMilli()); err != nil {
+	stamp := s.stamp()
+	row := trustRow(snapshot, key, data, stamp)
+	if err := mayFollow(snapshot, row, kept, s.cfg); err != nil {
+		return nil, &refusal{err}
+	}
+	if err := s.db.InstallTrust(ctx, stamp, row); err != nil {
 		return nil, err
+	}
+	if warning != "" {
+		s.log.Warn(warning)
 	}
 	return snapshot, nil
 }
@@ -106,10 +118,13 @@ func (s *station) refuseTrust(ctx context.Context, why error) {
 const takenWithin = 3 * time.Second
 
 // leaveTrust is trust install while a gate has the file open.
-func (a *app) leaveTrust(ctx context.Context, cfg config, path string, n localdb.Trust) (taken bool, err error) {
+func (a *app) leaveTrust(ctx context.Context, cfg config, path string, s *trust.Snapshot, n localdb.Trust) (taken bool, err error) {
 	seen, err := a.peek(ctx, cfg)
 	if err != nil {
 		return false, err
+	}
+	if err := mayFollow(s, n, seen.Trust, cfg); err != nil {
+		return false, &refusal{err}
 	}
 	same, err := seen.Accepts(n)
 	if same || err != nil {

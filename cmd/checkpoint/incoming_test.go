@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -28,6 +29,7 @@ import (
 type living struct {
 	t     *testing.T
 	home  string
+	disk  string // where the database stands; "" at home
 	scene scene
 	cmd   *exec.Cmd
 	in    io.WriteCloser
@@ -35,7 +37,7 @@ type living struct {
 	shown uint64
 }
 
-func (l *living) db() string { return filepath.Join(l.home, "gate.db") }
+func (l *living) db() string { return filepath.Join(cmp.Or(l.disk, l.home), "gate.db") }
 
 // run runs the program to its end.
 func (l *living) run(args ...string) (code int, stdout, stderr string) {

@@ -38,10 +38,11 @@ func newTrustInstallCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "install FILE",
 		Short: "Install a signed snapshot",
-		Long: "Install a signed trust snapshot. One that the pinned key has not signed, or that\n" +
-			"is older than what is installed, is refused and what is installed stays. While\n" +
-			"the gate runs the file is left beside its database, and the gate checks and\n" +
-			"takes it by itself without a pause.\n\n" +
+		Long: "Install a signed trust snapshot. One that the pinned key has not signed, that is\n" +
+			"older than what is installed, changes a day key that was published, or is dated\n" +
+			"more than a day ahead of a synced clock, is refused and what is installed stays.\n" +
+			"While the gate runs the file is left beside its database, and the gate checks\n" +
+			"and takes it by itself without a pause.\n\n" +
 			"Exit status: 0 installed, installed already, or left for a gate that is slow to\n" +
 			"take it; 3 the file or the database could not be used; 4 refused.",
 		Example: `checkpoint trust install trust.signed`,
@@ -79,15 +80,24 @@ func (a *app) installTrust(ctx context.Context, cfg config, path string) error {
 	case err != nil:
 		return faultf("trust install %s: %w", path, err)
 	}
+	now, quality := a.machineClock().Now()
+	warning, err := dated(s, now, quality)
+	if err != nil {
+		return refusedf("trust install %s: %w; what is installed stays", path, err)
+	}
+	if warning != "" {
+		fmt.Fprintf(a.err, "checkpoint: %s\n", warning)
+	}
 	taken := true
 	err = a.installNow(ctx, cfg, s, key, data)
 	if errors.Is(err, localdb.ErrInUse) {
-		taken, err = a.leaveTrust(ctx, cfg, path, trustRow(s, key, data, record.Stamp{}))
+		taken, err = a.leaveTrust(ctx, cfg, path, s, trustRow(s, key, data, record.Stamp{}))
 	}
 	var known *exitError
+	var no *refusal
 	switch {
-	case errors.Is(err, localdb.ErrOlder), errors.Is(err, localdb.ErrConflict):
-		return refusedf("trust install %s: %w; what is installed stays", path, err)
+	case errors.As(err, &no):
+		return refusedf("trust install %s: %w; what is installed stays", path, no.why)
 	case errors.As(err, &known):
 		return err
 	case err != nil:
@@ -114,9 +124,14 @@ func (a *app) installNow(ctx context.Context, cfg config, s *trust.Snapshot, key
 	// The stamp of the row, and so the floor, goes by the clock that is guarded
 	// by what stood in the file before this.
 	stamp := stampAt(thisBoot(), a.guardedClock(db.Clock(), time.Time{}).At())
-	err = db.InstallTrust(ctx, stamp, trustRow(s, key, data, stamp))
+	row := trustRow(s, key, data, stamp)
+	kept, err := db.Trust(ctx)
 	if err == nil {
-		err = db.RaiseAnchor(ctx, stamp, s.Issued.UnixMilli())
+		if why := mayFollow(s, row, kept, cfg); why != nil {
+			err = &refusal{why}
+		} else {
+			err = db.InstallTrust(ctx, stamp, row)
+		}
 	}
 	if closing := db.Close(ctx, stamp); err == nil {
 		err = closing
@@ -126,7 +141,7 @@ func (a *app) installNow(ctx context.Context, cfg config, s *trust.Snapshot, key
 
 // trustRow is what the file keeps of a signed snapshot.
 func trustRow(s *trust.Snapshot, key ed25519.PublicKey, data []byte, at record.Stamp) localdb.Trust {
-	return localdb.Trust{Version: s.Version, KeyID: trust.PinID(key), Bytes: data, InstalledMS: at.WallMS}
+	return localdb.Trust{Version: s.Version, KeyID: trust.PinID(key), Bytes: data, InstalledMS: at.WallMS, IssuedMS: s.Issued.UnixMilli()}
 }
 
 func newTrustShowCommand(a *app) *cobra.Command {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -45,6 +46,46 @@ func installedTrust(kept []localdb.Trust, cfg config) (installed, error) {
 		}
 	}
 	return installed{}, faultf("installed trust: %w", first)
+}
+
+// maxAhead is how far ahead of a synced clock a snapshot may be dated. What is
+// installed lifts the floor of the gate's time, and nothing but a technician
+// lowers that again.
+const maxAhead = 24 * time.Hour
+
+// dated says whether the snapshot's date can be believed at the machine's time
+// now: no when a synced clock says otherwise. Any other clock may be the wrong
+// one itself, so then it is only a warning.
+func dated(s *trust.Snapshot, now time.Time, q verify.Quality) (warning string, refused error) {
+	ahead := s.Issued.Sub(now)
+	if ahead <= maxAhead {
+		return "", nil
+	}
+	what := fmt.Sprintf("version %d is dated %s, %s ahead of this machine's clock, %s", s.Version,
+		s.Issued.UTC().Format(time.RFC3339), age(ahead), now.UTC().Format(time.RFC3339))
+	if q == verify.ClockSynced {
+		return "", fmt.Errorf("%s, which is synced", what)
+	}
+	return "warning: " + what + ", which is not synced: one of the two is wrong", nil
+}
+
+// mayFollow says whether next, row in the gate's file, may take the place of
+// what is kept there, the newest first. What it says stands without a path.
+func mayFollow(next *trust.Snapshot, row localdb.Trust, kept []localdb.Trust, cfg config) error {
+	if len(kept) == 0 {
+		return nil
+	}
+	switch newest := kept[0]; {
+	case next.Version < newest.Version:
+		return fmt.Errorf("version %d is older than version %d, which is installed", next.Version, newest.Version)
+	case next.Version == newest.Version && !bytes.Equal(row.Bytes, newest.Bytes):
+		return fmt.Errorf("version %d is installed already, with other contents", next.Version)
+	}
+	now, err := installedTrust(kept, cfg)
+	if err != nil {
+		return nil // nothing that the pinned key vouches for
+	}
+	return trust.Follows(next, now.Snapshot)
 }
 
 // judge is what scan and explain judge with: trust, venue and instant.
