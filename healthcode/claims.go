@@ -85,12 +85,16 @@ const (
 )
 
 // Complete says whether an issuer may issue this: that the claims have their
-// form, and that amber and red say why, on what basis and until when. A
-// credential that lacks these can be read (the gate then shows the issuer's
-// fault), but Issue does not make it.
+// form, that amber and red say why, on what basis and until when, and that
+// paper has something to compare with an identity card. A credential that lacks
+// these can be read (the gate then shows the issuer's fault, or asks for a card
+// in vain), but Issue does not make it.
 func (c *Claims) Complete() error {
 	if err := c.check(); err != nil {
 		return err
+	}
+	if c.Holder == nil && c.Name == "" && c.Document == (Document{}) {
+		return fmt.Errorf("%w: paper with neither a masked name nor a document is anybody's", ErrSchema)
 	}
 	if c.Colour != Amber && c.Colour != Red {
 		return nil

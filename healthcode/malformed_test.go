@@ -174,7 +174,7 @@ func holderMap(t testing.TB) map[any]any {
 	return map[any]any{1: map[any]any{1: 2, -1: 1, -2: point[1:33], -3: point[64]&1 == 1}}
 }
 
-func TestIssueRefusesWhatLacksAReason(t *testing.T) {
+func TestIssueRefusesWhatIsIncomplete(t *testing.T) {
 	for name, edit := range map[string]func(*healthcode.Claims){
 		"no reason":      func(c *healthcode.Claims) { c.Reason = 0 },
 		"unknown reason": func(c *healthcode.Claims) { c.Reason = 13 },
@@ -182,6 +182,9 @@ func TestIssueRefusesWhatLacksAReason(t *testing.T) {
 		"no until":       func(c *healthcode.Claims) { c.Until = 0 },
 		"over at once":   func(c *healthcode.Claims) { c.Until = c.Issued },
 		"29 days":        func(c *healthcode.Claims) { c.Until = c.Issued + 29*86400 },
+		"anybody's paper": func(c *healthcode.Claims) {
+			c.Holder, c.Name, c.Document, c.Nationality = nil, "", healthcode.Document{}, ""
+		},
 	} {
 		c := examples(t)["static-red"]
 		edit(&c)
