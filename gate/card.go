@@ -44,7 +44,7 @@ func (g *Gate) judged(j Judged, from time.Time) uint64 {
 	g.ended.Scans++
 	g.tally(j.Verdict.Name)
 	if !j.Recording {
-		g.admit()
+		g.admit(j.Verdict.Name, j.Verdict.ID)
 	}
 	j.Verdict.Subject, j.Verdict.ID = nil, "" // nobody above needs them
 	g.tell(j)
@@ -68,10 +68,10 @@ func (g *Gate) put(c card) {
 }
 
 // admit remembers, for replay, who was let in.
-func (g *Gate) admit() {
-	if g.card.name == verify.Pass || g.card.name == verify.PassGold {
+func (g *Gate) admit(name verify.Name, id string) {
+	if name == verify.Pass || name == verify.PassGold {
 		_, _, mono := g.now()
-		g.mem.admitted(g.card.id, mono)
+		g.mem.admitted(id, mono)
 	}
 }
 

@@ -93,7 +93,7 @@ func (g *Gate) chosen(c Choice, seq uint64, becomes verify.Name) {
 	next := g.card
 	next.name, next.leaves, next.since = becomes, leavesBy(becomes), mono
 	g.put(next)
-	g.admit()
+	g.admit(becomes, g.card.id)
 	g.cfg.Signal.Play(becomes)
 }
 

@@ -123,12 +123,12 @@ type Gate struct {
 	done   chan struct{}
 
 	// All below belongs to the goroutine of Run.
-	ctx     context.Context
-	trust   Trust
-	mem     *memory
-	sealers map[string]*record.Sealer
-	card    card
-	last    struct { // the newest scan with a row, for voiding
+	ctx   context.Context
+	trust Trust
+	mem   *memory
+	seals *record.Sealer // of the running day; nil: none yet
+	card  card
+	last  struct { // the newest scan with a row, for voiding
 		seq uint64
 		id  string
 	}
@@ -181,7 +181,7 @@ func New(cfg Config) (*Gate, error) {
 		events: make(chan Event, 256), views: make(chan View, 1),
 		looks: make(chan look), texts: make(chan look), asks: make(chan func()), wrote: make(chan written, 1),
 		upkeep: make(chan keep), done: make(chan struct{}),
-		trust: cfg.Trust, sealers: map[string]*record.Sealer{}, noted: map[note]time.Time{},
+		trust: cfg.Trust, noted: map[note]time.Time{},
 		lost: map[int]string{},
 	}
 	g.mem = newMemory(time.Now())

@@ -621,3 +621,35 @@ func TestShownReadAndMissed(t *testing.T) {
 		t.Errorf("shown %d, read %d; want 3 and 2", shown, read)
 	}
 }
+
+func TestRowThatOutlastsItsCard(t *testing.T) {
+	onDesk(t, nil, func(t *testing.T, d *desk) {
+		d.rows.set(nil, 3*time.Second) // the pass leaves after 1.8 s
+		d.show("pass:1")
+		if j := d.judged(); !j.Recording {
+			t.Fatalf("got %+v, want the recording mark", j)
+		}
+		for recorded := false; !recorded; {
+			_, recorded = d.next().(Recorded)
+		}
+		d.rows.set(nil, 0)
+		time.Sleep(6 * time.Second)
+		d.show("pass:1@other phone")
+		if j := d.judged(); j.Verdict.Reason != verify.AlreadyUsed {
+			t.Errorf("shown again after a slow row: %v/%v, want already_used", j.Verdict.Name, j.Verdict.Reason)
+		}
+	})
+	onDesk(t, nil, func(t *testing.T, d *desk) {
+		d.rows.set(localdb.ErrDamaged, 3*time.Second)
+		d.show("pass:1")
+		j := d.judged()
+		for recorded := false; !recorded; {
+			_, recorded = d.next().(Recorded)
+		}
+		d.rows.set(nil, 0)
+		d.g.Dismiss(t.Context(), j.Card) // the device's card came up again for it
+		if c, ok := d.next().(Cleared); !ok || c.Card != j.Card {
+			t.Errorf("got %+v, want the card cleared", c)
+		}
+	})
+}

@@ -28,10 +28,8 @@ func (g *Gate) renew(ctx context.Context) {
 func (g *Gate) swap(t Trust) {
 	before := g.trust.Snapshot
 	g.trust = t
-	for day := range g.sealers {
-		if !sameKey(dayKey(before, day), dayKey(t.Snapshot, day)) {
-			delete(g.sealers, day)
-		}
+	if s := g.seals; s != nil && !sameKey(dayKey(before, s.Day()), dayKey(t.Snapshot, s.Day())) {
+		g.seals = nil
 	}
 	if t.Snapshot != nil {
 		g.cfg.Clock.Anchored(t.Snapshot.Issued)

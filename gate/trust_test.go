@@ -125,7 +125,7 @@ func TestSwapDropsSealersOfOtherKeys(t *testing.T) {
 					tc.then[i].From, tc.then[i].To = day.From, day.To
 				}
 				g.swap(Trust{Checker: words{}, Snapshot: &trust.Snapshot{Version: 2, Issued: now, DayKeys: trust.DayKeys{Keys: tc.then}}})
-				if kept := g.sealers["d"] == before; kept != tc.kept {
+				if kept := g.seals == before; kept != tc.kept {
 					t.Errorf("kept %v, want %v", kept, tc.kept)
 				}
 			})

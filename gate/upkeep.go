@@ -160,10 +160,8 @@ func (g *Gate) beat() {
 		g.day, g.state.Today = day, Counts{}
 	}
 	g.mem.blind.turn(mono)
-	for day, s := range g.sealers {
-		if s.Turn(stamp) != nil {
-			delete(g.sealers, day) // spent: the next scan begins a context of its own
-		}
+	if g.seals != nil && g.seals.Turn(stamp) != nil {
+		g.seals = nil // spent: the next scan begins a context of its own
 	}
 	g.settle()
 

@@ -63,7 +63,7 @@ func (g *Gate) commit(drafts []record.Draft) {
 func (g *Gate) finish(w written) {
 	p := g.pending
 	if errors.Is(w.err, localdb.ErrIdentity) && p.again != nil {
-		clear(g.sealers)
+		g.seals = nil
 		drafts := p.again()
 		p.again = nil
 		g.commit(drafts)
@@ -167,23 +167,24 @@ func (g *Gate) record(j Judged, stamp record.Stamp, from time.Time) {
 	})
 }
 
-// recorded ends a card that stood with the recording mark.
+// recorded ends the recording mark of a card, which may have left since.
 func (g *Gate) recorded(j Judged, failed bool) {
-	at, _, _ := g.now()
+	at, _, mono := g.now()
 	g.tell(Recorded{At: at.Time, Card: j.Card, Seq: j.Seq, Failed: failed})
-	if j.Seq != 0 {
-		g.last.seq, g.last.id = j.Seq, j.Verdict.ID
+	mine := g.card.number == j.Card
+	switch {
+	case failed && mine: // also when it left: the guard was told what is not so
+		g.put(card{on: true, number: j.Card, name: verify.Device, reason: verify.NoDisk, leaves: ByKeyOrCode, since: mono})
+		g.cfg.Signal.Play(verify.Device)
+	case !failed:
+		if mine {
+			g.card.seq = j.Seq
+		}
+		if j.Seq != 0 {
+			g.last.seq, g.last.id = j.Seq, j.Verdict.ID
+		}
+		g.admit(j.Verdict.Name, j.Verdict.ID)
 	}
-	if g.card.number != j.Card {
-		return
-	}
-	g.card.seq = j.Seq
-	if !failed {
-		g.admit()
-		return
-	}
-	g.card.name, g.card.leaves = verify.Device, ByKeyOrCode
-	g.cfg.Signal.Play(verify.Device)
 }
 
 // count counts a verdict that leaves no scan row.
@@ -214,7 +215,7 @@ func (g *Gate) seal(v verify.Verdict, stamp record.Stamp) record.Draft {
 	}
 	d, err := s.Scan(stamp, scan, v.Subject)
 	if errors.Is(err, record.ErrContextSpent) {
-		delete(g.sealers, s.Day())
+		g.seals = nil
 		if s = g.sealer(stamp); s != nil {
 			d, err = s.Scan(stamp, scan, v.Subject)
 		}
@@ -232,15 +233,14 @@ func (g *Gate) sealer(stamp record.Stamp) *record.Sealer {
 	if !ok {
 		return nil
 	}
-	if s := g.sealers[day.ID]; s != nil {
-		return s
+	if g.seals != nil && g.seals.Day() == day.ID {
+		return g.seals
 	}
 	s, err := record.NewSealer(g.cfg.Ledger.Identity(), record.DayKey{Day: day.ID, Public: day.PublicKey}, stamp)
 	if err != nil {
 		g.cfg.Log.Error("the day's key is of no use", "day", day.ID, "error", err)
 		return nil
 	}
-	clear(g.sealers) // what another day's sealer knows is of no use any more, but to a thief
-	g.sealers[day.ID] = s
+	g.seals = s // what another day's sealer knew is of no use any more, but to a thief
 	return s
 }
