@@ -102,17 +102,25 @@ func (g *Gate) settle() {
 	case reason == verify.NoReason || g.pending != nil || g.card.waits() ||
 		g.card.on && (g.card.byFault || g.card.leaves == ByTime):
 	default:
-		at, stamp, mono := g.now()
-		g.cards++
-		v := verify.Verdict{Name: verify.Device, Reason: reason, TrustVersion: g.version()}
-		g.put(card{on: true, number: g.cards, name: v.Name, reason: reason, leaves: WhenMended, since: mono, byFault: true})
-		g.cfg.Ledger.Count(stamp, uint8(v.Name), uint8(v.Reason))
-		g.tell(Judged{
-			At: at.Time, Card: g.cards, Verdict: v, Leaves: WhenMended,
-			DurableMS: -1, ViewToVerdictMS: -1,
-		})
-		g.cfg.Signal.Play(verify.Device)
+		g.device(reason, WhenMended)
 	}
+}
+
+// device shows a card of the device's own.
+func (g *Gate) device(reason verify.Reason, leaves Leaves) {
+	at, stamp, mono := g.now()
+	g.cards++
+	v := verify.Verdict{Name: verify.Device, Reason: reason, TrustVersion: g.version()}
+	g.put(card{
+		on: true, number: g.cards, name: v.Name, reason: reason, leaves: leaves, since: mono,
+		byFault: leaves == WhenMended,
+	})
+	g.cfg.Ledger.Count(stamp, uint8(v.Name), uint8(v.Reason))
+	g.tell(Judged{
+		At: at.Time, Card: g.cards, Verdict: v, Leaves: leaves,
+		DurableMS: -1, ViewToVerdictMS: -1,
+	})
+	g.cfg.Signal.Play(verify.Device)
 }
 
 // barred reports whether the device's own fault stands on the screen and no

@@ -297,6 +297,8 @@ func TestRowThatFailsMakesTheGateADevice(t *testing.T) {
 				}
 			} else if r, ok := d.next().(Recorded); !ok || !r.Failed {
 				t.Errorf("got %+v, want Recorded failed", r)
+			} else if own := d.judged(); own.Verdict.Reason != verify.NoDisk || own.Leaves != ByKeyOrCode {
+				t.Errorf("got %+v, want the device's own card", own)
 			}
 			if d.rows.unrec != 1 {
 				t.Errorf("unrecorded = %d, want 1", d.rows.unrec)
@@ -642,12 +644,16 @@ func TestRowThatOutlastsItsCard(t *testing.T) {
 	onDesk(t, nil, func(t *testing.T, d *desk) {
 		d.rows.set(localdb.ErrDamaged, 3*time.Second)
 		d.show("pass:1")
-		j := d.judged()
+		d.judged()
 		for recorded := false; !recorded; {
 			_, recorded = d.next().(Recorded)
 		}
 		d.rows.set(nil, 0)
-		d.g.Dismiss(t.Context(), j.Card) // the device's card came up again for it
+		j := d.judged() // the device's own card
+		if j.Verdict.Name != verify.Device || j.Verdict.Reason != verify.NoDisk {
+			t.Errorf("after the row failed: %v/%v, want device/no_disk", j.Verdict.Name, j.Verdict.Reason)
+		}
+		d.g.Dismiss(t.Context(), j.Card)
 		if c, ok := d.next().(Cleared); !ok || c.Card != j.Card {
 			t.Errorf("got %+v, want the card cleared", c)
 		}

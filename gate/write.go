@@ -167,24 +167,23 @@ func (g *Gate) record(j Judged, stamp record.Stamp, from time.Time) {
 	})
 }
 
-// recorded ends the recording mark of a card, which may have left since.
+// recorded ends the recording mark of a card, which may have left since. When
+// the row failed the device's own card comes up: the guard was told what is not
+// so.
 func (g *Gate) recorded(j Judged, failed bool) {
-	at, _, mono := g.now()
+	at, _, _ := g.now()
 	g.tell(Recorded{At: at.Time, Card: j.Card, Seq: j.Seq, Failed: failed})
-	mine := g.card.number == j.Card
-	switch {
-	case failed && mine: // also when it left: the guard was told what is not so
-		g.put(card{on: true, number: j.Card, name: verify.Device, reason: verify.NoDisk, leaves: ByKeyOrCode, since: mono})
-		g.cfg.Signal.Play(verify.Device)
-	case !failed:
-		if mine {
-			g.card.seq = j.Seq
-		}
-		if j.Seq != 0 {
-			g.last.seq, g.last.id = j.Seq, j.Verdict.ID
-		}
-		g.admit(j.Verdict.Name, j.Verdict.ID)
+	if failed {
+		g.device(verify.NoDisk, ByKeyOrCode)
+		return
 	}
+	if g.card.number == j.Card {
+		g.card.seq = j.Seq
+	}
+	if j.Seq != 0 {
+		g.last.seq, g.last.id = j.Seq, j.Verdict.ID
+	}
+	g.admit(j.Verdict.Name, j.Verdict.ID)
 }
 
 // count counts a verdict that leaves no scan row.
