@@ -21,6 +21,7 @@ var rooms = map[string][]string{
 	"healthcode/base45": {},
 	"trust":             {},
 	"record":            {},
+	"enroll":            {"healthcode/base45"},
 
 	// Leaves.
 	"camera":       {},
@@ -29,11 +30,19 @@ var rooms = map[string][]string{
 	"verify":       {"healthcode", "trust", "verify/dcc"},
 	"verify/dcc":   {"healthcode/base45", "trust"},
 	"localdb":      {"record"},
+	"trust/tuf":    {"trust"},
+	"uplink":       {"enroll", "record"},
 
 	// The pipeline.
 	"gate":        {"camera", "decode", "gate/wedge", "localdb", "record", "trust", "tui/look/clean", "verify"}, // the one sanitiser is a leaf
 	"gate/wedge":  {},
 	"gate/signal": {"verify"},
+
+	// Upstream.
+	"hub":                {"enroll", "hub/store", "record", "trust", "trust/tuf"},
+	"hub/store":          {"record"},
+	"hub/store/sqlite":   {"hub/store", "record"},
+	"hub/store/postgres": {"hub/store", "record"},
 
 	// Screens: events in, nothing of where they come from.
 	"tui/look/clean": {},
@@ -52,6 +61,7 @@ var rooms = map[string][]string{
 
 	// Wiring may know everybody.
 	"cmd/checkpoint": {"*"},
+	"cmd/hub":        {"*"},
 }
 
 // outside says which rooms alone may import a package from outside: what they
@@ -59,9 +69,13 @@ var rooms = map[string][]string{
 var outside = map[string][]string{
 	"github.com/makiuchi-d/gozxing":   {"decode"},
 	"github.com/blackjack/webcam":     {"camera"},
-	"modernc.org/sqlite":              {"localdb"},
-	"database/sql":                    {"localdb"},
-	"net/http":                        {"camera"},
+	"modernc.org/sqlite":              {"localdb", "hub/store/sqlite"},
+	"database/sql":                    {"localdb", "hub/store/sqlite"},
+	"github.com/jackc/pgx/v5":         {"hub/store/postgres"},
+	"github.com/theupdateframework":   {"trust/tuf"},
+	"github.com/prometheus":           {"hub", "cmd"},
+	"github.com/klauspost/compress":   {"hub", "uplink"},
+	"net/http":                        {"camera", "hub", "uplink", "cmd"},
 	"charm.land/bubbletea/v2":         {"tui", "cmd"},
 	"charm.land/lipgloss/v2":          {"tui", "cmd"},
 	"charm.land/fang/v2":              {"cmd"},
