@@ -24,9 +24,9 @@ type WallClock interface {
 // Clock is the guarded clock: it never goes below the time that the gate knows
 // has passed, and it says how far it can be trusted.
 //
-// The floor rises by the anchor, by own rows written while synced, and, while
-// the clock is estimated, by the issuer times of three good codes. The last
-// two are bounded by what the offline signers dated, so neither a false time
+// The floor rises by the anchor, by own rows written while synced, by the hub's
+// signed time, and, while the clock is estimated, by the issuer times of three
+// good codes. The last three are bounded by what the offline signers dated, so neither a false time
 // server nor a holder can push it far ahead and freeze the gate.
 //
 // A Clock may be used by several goroutines.
@@ -41,6 +41,8 @@ type Clock struct {
 	// While the wall is below the floor time goes on from floorAt by the
 	// monotonic clock.
 	floorAt time.Time
+
+	hub, hubAt time.Time // the hub's signed time, and when it was heard; zero: never
 
 	lastWall, lastMono time.Time // for jumps
 	votes              [3]vote
@@ -94,6 +96,9 @@ func (c *Clock) read() (verify.Instant, time.Time) {
 }
 
 func (c *Clock) guard(wall time.Time, q verify.Quality, mono time.Time) verify.Instant {
+	if q != verify.ClockSynced && !c.hub.IsZero() {
+		return verify.Instant{Time: c.hub.Add(mono.Sub(c.hubAt)).UTC(), Quality: verify.ClockSynced}
+	}
 	if low := c.low(mono); wall.Round(0).Before(low.Add(-jumpLimit)) {
 		return verify.Instant{Time: low.UTC(), Quality: verify.ClockEstimated}
 	}
@@ -139,6 +144,22 @@ func (c *Clock) Wrote(at verify.Instant) {
 	c.raise(earlier(at.Time, c.f.Anchor.Add(syncedAhead+c.ran(mono))), mono)
 }
 
+// Heard says that the hub signed this time just now. It lifts the floor as own
+// rows do and no further, so that a seized hub cannot freeze a gate; and where
+// it lies between floor and that bound, a wall that no time server keeps gives
+// way to it.
+func (c *Clock) Heard(at time.Time) {
+	mono := time.Now()
+	at = at.Round(0).UTC()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	most := c.f.Anchor.Add(syncedAhead + c.ran(mono))
+	if !at.After(most) && !at.Before(c.low(mono).Add(-jumpLimit)) {
+		c.hub, c.hubAt = at, mono
+	}
+	c.raise(earlier(at, most), mono)
+}
+
 // Vote is the issuer's iat of a native code that was good in everything else.
 // It counts only while the clock is estimated; three different ids lift the
 // floor to the smallest of the three less a minute.
@@ -171,6 +192,7 @@ func (c *Clock) Lower() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.f.Floor, c.floorAt = c.f.Anchor, time.Now()
+	c.hub, c.hubAt = time.Time{}, time.Time{} // it speaks again soon, and is bounded by the anchor
 	c.votes, c.voted = [3]vote{}, 0
 }
 

@@ -154,3 +154,35 @@ func TestSmallStepsBackAreNotBelowTheFloor(t *testing.T) {
 		}
 	})
 }
+
+func TestHubTime(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		wall    time.Duration // past the anchor
+		quality verify.Quality
+		hub     time.Duration
+		want    time.Duration
+		is      verify.Quality
+	}{
+		{"it mends a clock that stands years behind", -365 * 24 * time.Hour, verify.ClockUnknown, time.Hour, time.Hour, verify.ClockSynced},
+		{"and a clock chip that runs years ahead", 10 * 365 * 24 * time.Hour, verify.ClockRTC, time.Hour, time.Hour, verify.ClockSynced},
+		{"a time server goes before it", 2 * time.Hour, verify.ClockSynced, time.Hour, 2 * time.Hour, verify.ClockSynced},
+		{"far ahead it lifts the floor to its bound and no more", -time.Hour, verify.ClockUnknown, 365 * 24 * time.Hour, syncedAhead, verify.ClockEstimated},
+		{"below the floor it is not believed", -time.Hour, verify.ClockUnknown, -365 * 24 * time.Hour, 0, verify.ClockEstimated},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := clockAt(&wall{}, tc.wall, tc.quality)
+				c.Heard(builtAt.Add(tc.hub))
+				at := c.At()
+				if !at.Time.Equal(builtAt.Add(tc.want)) || at.Quality != tc.is {
+					t.Errorf("%v %v, want %v %v", at.Time, at.Quality, builtAt.Add(tc.want), tc.is)
+				}
+				time.Sleep(time.Hour)
+				if on := c.At().Time.Sub(at.Time); on != time.Hour {
+					t.Errorf("an hour later it is %v later", on)
+				}
+			})
+		})
+	}
+}

@@ -190,11 +190,9 @@ type State struct {
 	FPS      float64
 	Frames   uint64 // looked at since the start
 
-	Online       bool
-	Enrolled     bool // false: a gate alone, no upstream configured
-	OfflineSince time.Time
-	Waiting      uint64 // rows not yet confirmed upstream
-	Oldest       time.Time
+	Line    Line
+	Waiting uint64 // rows not yet confirmed upstream
+	Oldest  time.Time
 
 	KeysAge  time.Duration // negative: no trust installed
 	DiskDays int           // at today's pace; -1 unknown

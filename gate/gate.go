@@ -35,6 +35,20 @@ type Checker interface {
 type Trust struct {
 	Checker  Checker
 	Snapshot *trust.Snapshot // nil: nothing is installed
+
+	// Where the gate stands, when an upstream has moved it: then the checker goes
+	// by this kind of place. "": as before.
+	Name, Venue, VenueType string
+}
+
+// Line is how the way upstream is.
+type Line struct {
+	Enrolled     bool // false: a gate alone
+	Online       bool
+	OfflineSince time.Time // zero: never was online since the start
+	Problem      string    // what the technician should know, in one line; "" nothing
+	Revoked      bool      // the hub takes no more of this gate: it scans on and calls the technician
+	Word         string    // six digits for the technician to compare, while the gate is pending
 }
 
 // Ledger is where rows go; *localdb.DB is one.
@@ -91,6 +105,9 @@ type Config struct {
 	// gives trust that was checked and installed since it was last asked. nil:
 	// what holds at the start holds to the end.
 	NewTrust func(context.Context) (Trust, bool)
+
+	// Line is asked once a second how the way upstream is. nil: a gate alone.
+	Line func() Line
 }
 
 // Boot names this boot and counts monotonic time in it.

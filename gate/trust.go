@@ -28,6 +28,10 @@ func (g *Gate) renew(ctx context.Context) {
 func (g *Gate) swap(t Trust) {
 	before := g.trust.Snapshot
 	g.trust = t
+	if t.VenueType != "" {
+		g.cfg.Name, g.cfg.Venue, g.cfg.VenueType = t.Name, t.Venue, t.VenueType
+		g.state.Name, g.state.Venue = t.Name, t.Venue
+	}
 	if s := g.seals; s != nil && !sameKey(dayKey(before, s.Day()), dayKey(t.Snapshot, s.Day())) {
 		g.seals = nil
 	}

@@ -174,6 +174,9 @@ func (g *Gate) beat() {
 		s.CameraIs = why
 	}
 	s.FPS, s.Frames = g.frameAt(mono), g.ended.Frames
+	if g.cfg.Line != nil {
+		s.Line = g.cfg.Line()
+	}
 	s.Rungs = g.rungs(at)
 	g.mention(g.state)
 }
@@ -191,7 +194,7 @@ func (g *Gate) frameAt(mono time.Time) float64 {
 
 // rungs are the steps of the ladder that hold.
 func (g *Gate) rungs(at verify.Instant) (r []Rung) {
-	if g.state.Enrolled && !g.state.Online {
+	if g.state.Line.Enrolled && !g.state.Line.Online {
 		r = append(r, Queueing)
 	}
 	if _, ok := g.trust.Snapshot.DayKeyAt(at.Time); !ok {

@@ -180,9 +180,9 @@ func (w *eventWriter) writeState(e gate.State) error {
 	if !e.CameraOK {
 		l.Camera = e.CameraIs
 	}
-	if e.Enrolled {
+	if e.Line.Enrolled {
 		l.Uplink = "offline"
-		if e.Online {
+		if e.Line.Online {
 			l.Uplink = "online"
 		}
 	}

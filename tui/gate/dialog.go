@@ -217,6 +217,16 @@ func (m *model) dialogText(w, h int) (title string, lines []string) {
 			}
 			add(style.Render(ansi.Truncate(" "+m.testLine(t), w, look.Tail)))
 		}
+		if l := m.state.Line; l.Enrolled {
+			is := say(look.SayOnline)
+			if !l.Online {
+				is = say(look.SayOffline)
+			}
+			if l.Problem != "" {
+				is += ": " + m.chars.Foreign(l.Problem)
+			}
+			add(ansi.Truncate(" "+say(look.SayLine)+"  "+is, w, look.Tail))
+		}
 		add("")
 		add(m.options(look.SayLowerFloor)...)
 		add(m.option("q", say(look.SayKeyLeave)))

@@ -59,6 +59,10 @@ type Config struct {
 	Console bool           // the bare Linux console (TERM=linux): no Han, few symbols
 	Local   *time.Location // for clock times; nil: time.Local
 
+	// SwitchLine cuts the way upstream off, or joins it again, for who wants to
+	// see what a gate does without; nil: there is no such key.
+	SwitchLine func()
+
 	Kiosk  bool // leaving needs the PIN
 	HasPIN bool // a PIN is set; without one there are no settings and no kiosk
 

@@ -102,18 +102,18 @@ func (m *model) badges() []string {
 	}
 	lamp := m.chars.Lamp + " "
 	switch {
-	case !s.Enrolled:
+	case !s.Line.Enrolled:
 		add(t.Muted, lamp+m.say(look.SayAlone))
-	case s.Online:
+	case s.Line.Online:
 		add(t.Good, lamp+m.say(look.SayOnline))
 	default:
 		off := lamp + m.say(look.SayOffline)
-		if !s.OfflineSince.IsZero() {
-			off += " " + m.span(s.At.Sub(s.OfflineSince))
+		if !s.Line.OfflineSince.IsZero() {
+			off += " " + m.span(s.At.Sub(s.Line.OfflineSince))
 		}
 		add(t.Text, off)
 	}
-	if s.Enrolled && s.Waiting > 0 {
+	if s.Line.Enrolled && s.Waiting > 0 {
 		w := m.chars.Up + " " + thousands(s.Waiting) + " " + m.say(look.SayWaiting)
 		if !s.Oldest.IsZero() {
 			w += " (" + m.say(look.SayOldest) + " " + m.span(s.At.Sub(s.Oldest)) + ")"
@@ -176,6 +176,10 @@ func (m *model) banner() string {
 		return m.say(look.SayKeysOld24)
 	case s.DiskUsed >= 0.8:
 		return fmt.Sprintf("%s %.0f %%", m.say(look.SayDiskFull), s.DiskUsed*100)
+	case s.Line.Revoked:
+		return m.say(look.SayRevoked)
+	case s.Line.Word != "":
+		return m.say(look.SayPending) + " " + s.Line.Word
 	}
 	return ""
 }

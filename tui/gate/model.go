@@ -114,6 +114,7 @@ func newModel(ctx context.Context, cfg Config) *model {
 		phones: look.Phones{Isolation: cfg.IsolationPhone, Technician: cfg.TechnicianPhone},
 	}
 	m.keys = NewKeyMap(m.say)
+	m.keys.Line.SetEnabled(m.cfg.SwitchLine != nil)
 	m.dress()
 	return m
 }

@@ -625,3 +625,41 @@ func TestFinishFirst(t *testing.T) {
 		t.Error("the coach does not say to finish first")
 	}
 }
+
+func TestSwitchLine(t *testing.T) {
+	n := 0
+	d := newDrive(t, func(c *Config) { c.SwitchLine = func() { n++ } })
+	d.press("o", "o")
+	if n != 2 {
+		t.Errorf("o twice switched %d times", n)
+	}
+	if d.press("?"); !strings.Contains(ansi.Strip(d.View().Content), "offline/online") {
+		t.Error("the help does not name the key")
+	}
+	d = newDrive(t, nil)
+	d.press("o", "?")
+	if strings.Contains(ansi.Strip(d.View().Content), "offline/online") {
+		t.Error("the help names a key that does nothing here")
+	}
+}
+
+func TestLineBanners(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		line gate.Line
+		want string
+	}{
+		{"revoked", gate.Line{Enrolled: true, Revoked: true}, "call the technician"},
+		{"pending", gate.Line{Enrolled: true, Word: "042 137"}, "042 137"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			d := newDrive(t, nil)
+			s := someState()
+			s.Line, s.KeysAge, s.DiskUsed, s.Rungs = tc.line, time.Hour, 0.1, []gate.Rung{gate.Queueing}
+			d.say(s)
+			if screen := ansi.Strip(d.View().Content); !strings.Contains(screen, tc.want) {
+				t.Errorf("the screen does not say %q:\n%s", tc.want, screen)
+			}
+		})
+	}
+}

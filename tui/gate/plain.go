@@ -202,6 +202,8 @@ func (p *plain) command(ctx context.Context, l string) (done bool) {
 		if s := m.cfg.Sound; s != nil {
 			s.SetMode(m.mode)
 		}
+	case word == "o" && m.cfg.SwitchLine != nil:
+		m.cfg.SwitchLine()
 	case word == "l":
 		for _, s := range m.recent[max(0, len(m.recent)-20):] {
 			p.print(m.logLine(s, true))
@@ -211,6 +213,9 @@ func (p *plain) command(ctx context.Context, l string) (done bool) {
 	default:
 		for _, group := range m.keys.FullHelp() {
 			for _, k := range group {
+				if !k.Enabled() {
+					continue
+				}
 				p.print(k.Help().Key + "  " + k.Help().Desc)
 			}
 		}

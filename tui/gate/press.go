@@ -45,6 +45,8 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 		m.dialog = dialog{kind: pinDialog, to: techDialog}
 	case key.Matches(k, m.keys.Sound):
 		return m.nextSound()
+	case key.Matches(k, m.keys.Line): // disabled where there is nothing to switch
+		return func() tea.Msg { m.cfg.SwitchLine(); return nil }
 	case key.Matches(k, m.keys.Void):
 		return m.ask(m.cfg.Desk.Void)
 	}

@@ -25,7 +25,7 @@ func someState() gate.State {
 	return gate.State{
 		At: morning, Quality: verify.ClockSynced, Name: "Gate B3", Venue: "西直门 Line 2",
 		Policy: gate.Policy{Venue: "subway", Required: true}, Rungs: []gate.Rung{gate.Full, gate.Queueing},
-		CameraOK: true, FPS: 29.2, Enrolled: true, OfflineSince: morning.Add(-130 * time.Minute),
+		CameraOK: true, FPS: 29.2, Line: gate.Line{Enrolled: true, OfflineSince: morning.Add(-130 * time.Minute)},
 		Waiting: 1204, Oldest: morning.Add(-2 * time.Hour), KeysAge: 3 * time.Hour, DiskDays: 41, DiskUsed: .1,
 		Today: gate.Counts{verify.Pass: 1150, verify.PassGold: 40, verify.Amber: 9, verify.Red: 2, verify.Invalid: 3}, Shift: "17",
 	}

@@ -30,6 +30,9 @@ var (
 
 	SayOnline      = Phrase{"在线", "online"}
 	SayOffline     = Phrase{"离线", "offline"}
+	SayRevoked     = Phrase{"总部已停用本机上传：继续验码，请呼叫技术员", "this gate may no longer upload: keep checking, call the technician"}
+	SayPending     = Phrase{"等待技术员核对数字：", "waits for the technician to compare:"}
+	SayLine        = Phrase{"上传", "upstream"}
 	SayAlone       = Phrase{"独立运行", "on its own"}
 	SayWaiting     = Phrase{"条待上传", "waiting"}
 	SayOldest      = Phrase{"最早", "oldest"}
@@ -81,6 +84,7 @@ var (
 	SayGateStopped  = Phrase{"闸机已停止", "the gate has stopped"}
 	SayKeyManual    = Phrase{"人工卡", "manual"}
 	SayKeyLog       = Phrase{"记录", "log"}
+	SayKeyLine      = Phrase{"断网/联网", "offline/online"}
 	SayKeySound     = Phrase{"声音", "sound"}
 	SayKeyVoid      = Phrase{"作废", "void"}
 	SayKeyShift     = Phrase{"交班", "hand-over"}
