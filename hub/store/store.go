@@ -37,6 +37,7 @@ type Store interface {
 	People
 	TrustFiles
 	Alarms
+	Acts
 	Log
 	Days
 
@@ -318,6 +319,25 @@ type Alarms interface {
 	Raise(ctx context.Context, a Alarm) error
 	ListAlarms(ctx context.Context, venues []string, open bool, before int64, limit int) ([]Alarm, error)
 	CloseAlarm(ctx context.Context, id int64, by string, at time.Time) error
+}
+
+// Act is something that a person changed, kept for those who ask later who did
+// it. Acts are only added, never changed.
+type Act struct {
+	ID    int64 // rises
+	At    time.Time
+	Who   string // name of the person, or "hub" for its operator's commands
+	Role  string // manager, technician, headquarters, operator
+	What  string // stable word: gate_created, gate_revoked, alarm_closed, day_dropped …
+	On    string // what it was done to: a gate, an alarm's number, a day, a person
+	Venue string // "" none
+	Text  string // never about a guest
+}
+
+// Acts keeps what people changed.
+type Acts interface {
+	Record(ctx context.Context, a Act) error                                               // ID is given by the store
+	ListActs(ctx context.Context, venues []string, before int64, limit int) ([]Act, error) // newest first, ID < before (0: all); venues nil: all
 }
 
 // Hourly is one hourly count.
