@@ -1,0 +1,86 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"checkpoint/hub/store"
+)
+
+// alarmEvery is how often one kind of alarm of one gate is written: a gate
+// whose clock is wrong says so with every segment, and each alarm is a commit.
+const (
+	alarmEvery = 10 * time.Second
+	maxAlarms  = 1 << 14
+)
+
+// raise raises an alarm now. The same kind of the same gate within alarmEvery
+// is only counted, and told with the next.
+func (h *Hub) raise(ctx context.Context, a store.Alarm) error {
+	a.At = h.now()
+	a.LastAt = a.At
+	more, due := h.alarms.due(a.Kind, a.Gate, a.At)
+	if !due {
+		return nil
+	}
+	a.Count = 1 + more
+	if err := h.store.Raise(ctx, a); err != nil {
+		h.alarms.failed(a.Kind, a.Gate, a.Count)
+		return fmt.Errorf("raise alarm %s: %w", a.Kind, err)
+	}
+	h.metrics.alarms.WithLabelValues(a.Kind).Inc()
+	h.log.Warn("alarm", "kind", a.Kind, "gate", a.Gate, "venue", a.Venue, "text", a.Text)
+	return nil
+}
+
+// raiseAside raises an alarm that may be lost: it comes again by itself.
+func (h *Hub) raiseAside(ctx context.Context, a store.Alarm) {
+	if err := h.raise(ctx, a); err != nil {
+		h.log.Error("alarm not kept", "kind", a.Kind, "gate", a.Gate, "error", err)
+	}
+}
+
+type alarmThrottle struct {
+	mu   sync.Mutex
+	last map[alarmName]*lastAlarm
+}
+
+type alarmName struct{ kind, gate string }
+
+type lastAlarm struct {
+	at   time.Time
+	more uint64 // came since
+}
+
+func newAlarmThrottle() *alarmThrottle { return &alarmThrottle{last: map[alarmName]*lastAlarm{}} }
+
+func (t *alarmThrottle) due(kind, gate string, now time.Time) (more uint64, due bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	name := alarmName{kind, gate}
+	l := t.last[name]
+	if l == nil {
+		if len(t.last) >= maxAlarms {
+			clear(t.last)
+		}
+		t.last[name] = &lastAlarm{at: now}
+		return 0, true
+	}
+	if since := now.Sub(l.at); since >= 0 && since < alarmEvery {
+		l.more++
+		return 0, false
+	}
+	more, l.at, l.more = l.more, now, 0
+	return more, true
+}
+
+// failed lets the next one try again, with what this one would have told.
+func (t *alarmThrottle) failed(kind, gate string, count uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.last[alarmName{kind, gate}]; l != nil {
+		l.at, l.more = time.Time{}, l.more+count
+	}
+}
