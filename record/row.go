@@ -144,6 +144,7 @@ const (
 	EventMended         EventCode = 13 // a device fault ended; Value: reason number
 	EventTimeFromCodes  EventCode = 14 // three codes lifted the floor; Value: the floor now, Unix ms
 	EventSettingChanged EventCode = 15 // by the technician; Text: which
+	EventErased         EventCode = 16 // rows of a destroyed day; Value: how many; Text: the day
 )
 
 // Limits of what a row may hold.
