@@ -126,7 +126,7 @@ func (in *intake) unpack(ctx context.Context, body []byte, use func(segment []by
 	switch {
 	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return errTooLarge
-	case err != nil:
+	case err != nil, len(segment) == 0:
 		return errNotZstd // its text may quote the input's bytes
 	case len(segment) > record.MaxSegment:
 		return errTooLarge

@@ -31,7 +31,7 @@ func (h *Hub) postSegment(w http.ResponseWriter, r *http.Request) {
 	}
 	defer h.turns.leave(gate.Device)
 	if gate.State != store.Active && gate.State != store.Revoked {
-		h.denied(w, &refusal{status: http.StatusForbidden, word: "pending", detail: "the technician has not compared the word yet"})
+		h.denied(w, notActive(gate.State))
 		return
 	}
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "zstd" {
@@ -118,23 +118,17 @@ type verdict struct {
 func (h *Hub) read(ctx context.Context, b []byte, from claim) reading {
 	segment, err := record.ParseSegment(b)
 	if err != nil {
-		return h.unreadable(b, from, err)
+		return h.unreadable(ctx, b, from)
 	}
-	if from.gate == nil {
-		g, no := h.gate(ctx, segment.Device)
-		if no != nil {
-			return reading{no: no, outcome: unservedAs(no)}
-		}
-		from.gate = &g
-	} else if segment.Device != from.gate.Device {
-		return reading{no: &refusal{status: http.StatusForbidden, word: "not_your_device", detail: "the segment is another gate's than the certificate"}, outcome: wasDenied}
+	gate, no := h.sender(ctx, segment.Device, from)
+	if no != nil {
+		return reading{no: no, outcome: unservedAs(no)}
 	}
-	read := reading{gate: *from.gate, rows: len(segment.Rows), size: len(b)}
+	read := reading{gate: gate, rows: len(segment.Rows), size: len(b), proven: from.way == store.ByNet}
 	read.incoming.SegmentKey = segment.SegmentKey
 	read.incoming.First, read.incoming.Last = segment.First, segment.Last
 	read.incoming.SHA256 = record.SegmentDigest(b)
 	read.incoming.Way = from.way
-	read.proven = from.way == store.ByNet
 
 	// What was remembered of the gate is good enough to take a segment, never to
 	// refuse it for good: it may have moved, or enrolled anew, a moment ago.
@@ -151,7 +145,7 @@ func (h *Hub) read(ctx context.Context, b []byte, from claim) reading {
 	case read.gate.State == store.Revoked:
 		return h.quarantine(ctx, read, b, why)
 	case read.gate.State != store.Active:
-		return reading{no: &refusal{status: http.StatusForbidden, word: "pending", detail: "the technician has not compared the word yet"}, outcome: wasDenied}
+		return reading{no: notActive(read.gate.State), outcome: wasDenied}
 	case why != 0:
 		read.refused = why
 		read.proven = read.proven || why == record.ForVenue
@@ -262,7 +256,7 @@ func (h *Hub) refuseForGood(ctx context.Context, read reading) verdict {
 	in := &read.incoming
 	// A number that anybody may have written on a stick is not noted: it could
 	// hide that the gate's own never came.
-	if read.proven && in.Number != 0 {
+	if read.proven {
 		if err := h.store.Refuse(ctx, in.SegmentKey, in.First, in.Last, in.SHA256, read.refused, h.now()); err != nil {
 			h.metrics.outcome[wasUnready].Inc()
 			return unready(h.storeRefusal(ctx, "note a refusal", err))
@@ -299,22 +293,46 @@ func (h *Hub) quarantine(ctx context.Context, read reading, b []byte, why record
 }
 
 // unreadable is the answer to bytes that are not a segment. A gate may purge
-// what is refused for good, so a form newer than this hub's is none of those:
-// it waits until the hub is brought up to date.
-func (h *Hub) unreadable(b []byte, from claim, err error) reading {
-	if errors.Is(err, record.ErrNewerSegment) || errors.Is(err, record.ErrNewerRow) {
+// what is refused for good, so a form newer than this hub's is not refused: it
+// waits until the hub is brought up to date. Neither is what has no header: no
+// receipt could name it.
+func (h *Hub) unreadable(ctx context.Context, b []byte, from claim) reading {
+	head, err := record.SegmentHead(b)
+	switch {
+	case errors.Is(err, record.ErrNewerSegment):
 		return reading{no: &refusal{http.StatusServiceUnavailable, "newer_form", "the segment is of a newer form than this hub reads: bring the hub up to date", 5 * time.Minute}, outcome: wasUnready}
+	case err != nil:
+		return reading{no: &refusal{status: http.StatusBadRequest, word: "form", detail: "the body is not a segment"}, outcome: wasMalformed}
 	}
-	if from.gate == nil {
-		return reading{no: &refusal{status: http.StatusUnprocessableEntity, word: "form", detail: "not a segment"}, outcome: wasMalformed}
+	gate, no := h.sender(ctx, head.Device, from)
+	if no != nil {
+		return reading{no: no, outcome: unservedAs(no)}
 	}
-	if from.gate.State == store.Revoked {
-		return reading{no: revoked(), outcome: wasDenied}
+	if gate.State != store.Active {
+		return reading{no: notActive(gate.State), outcome: wasDenied} // nothing in it is proven: not worth the room
 	}
-	read := reading{gate: *from.gate, refused: record.ForForm, size: len(b), proven: true}
-	read.incoming.Device = from.gate.Device
-	read.incoming.SHA256 = record.SegmentDigest(b)
+	read := reading{gate: gate, refused: record.ForForm, proven: from.way == store.ByNet}
+	read.incoming.SegmentKey, read.incoming.First, read.incoming.Last, read.incoming.SHA256 = head.SegmentKey, head.First, head.Last, head.SHA256
 	return read
+}
+
+// sender is the gate whose segment this is: the one that the certificate names,
+// or, of what came on a stick, the one that the segment names.
+func (h *Hub) sender(ctx context.Context, device [16]byte, from claim) (store.Gate, *refusal) {
+	switch {
+	case from.gate == nil:
+		return h.gate(ctx, device)
+	case from.gate.Device != device:
+		return store.Gate{}, &refusal{status: http.StatusForbidden, word: "not_your_device", detail: "the segment is another gate's than the certificate"}
+	}
+	return *from.gate, nil
+}
+
+func notActive(state store.GateState) *refusal {
+	if state == store.Revoked {
+		return revoked()
+	}
+	return &refusal{status: http.StatusForbidden, word: "pending", detail: "the technician has not compared the word yet"}
 }
 
 // unservedAs is how a lookup that gave no gate is counted.
