@@ -71,6 +71,6 @@ func (t *txn) setClock(change func(Clock) Clock) error {
 	}
 	_, err := t.db.conn.ExecContext(t.ctx, `UPDATE gate SET floor = ?, anchor = ?, ran = ?`,
 		next.FloorMS, next.AnchorMS, int64(next.RanMS))
-	t.done = func() { t.db.clock = next }
+	t.done = append(t.done, func() { t.db.clock = next })
 	return err
 }

@@ -3,13 +3,20 @@ package localdb
 import (
 	"context"
 	"fmt"
+	"math"
 
 	"checkpoint/record"
 )
 
+// Forms of the file, as its user_version tells them.
+const (
+	withHub    = 2 // segments, enrolment, repository, erased days
+	newestForm = 2
+)
+
 // load reads what stays in memory: who and where we are, and the names.
 func (db *DB) load(ctx context.Context) error {
-	at, err := readStand(ctx, db.path, db.conn)
+	at, err := readStand(ctx, db.path, db.conn, newestForm)
 	if err != nil {
 		return err
 	}
@@ -24,7 +31,7 @@ func (db *DB) load(ctx context.Context) error {
 	if err := db.loadNames(ctx); err != nil {
 		return err
 	}
-	db.stored, err = readReceipts(ctx, db.conn)
+	db.box, db.settled, err = readOutbox(ctx, db.conn)
 	return err
 }
 
@@ -38,8 +45,9 @@ type stand struct {
 	flushes uint64
 }
 
-// readStand reads it and checks that the rows are those it speaks of.
-func readStand(ctx context.Context, path string, q querier) (s stand, err error) {
+// readStand reads it from a file of some form, and checks that the rows, or the
+// holes where they were erased, are those it speaks of.
+func readStand(ctx context.Context, path string, q querier, form int) (s stand, err error) {
 	var born, link []byte
 	var seq, purged, floor, anchor, ran, flushes int64
 	err = q.QueryRowContext(ctx, `SELECT born, purged, floor, anchor, ran, flushes FROM gate`).
@@ -56,6 +64,15 @@ func readStand(ctx context.Context, path string, q querier) (s stand, err error)
 	if err != nil {
 		return s, err
 	}
+	if form >= withHub {
+		var first, last int64
+		err := q.QueryRowContext(ctx, `SELECT coalesce((SELECT max(last) FROM erased), 0), coalesce((SELECT min(first) FROM erased), ?)`,
+			int64(math.MaxInt64)).Scan(&last, &first)
+		if err != nil {
+			return s, err
+		}
+		newest, oldest = max(newest, last), min(oldest, first)
+	}
 	if len(born) != 8 || len(link) != 16 || newest != seq || oldest != purged+1 {
 		return s, failure(path, ErrDamaged, fmt.Errorf("rows %d to %d, expected %d to %d", oldest, newest, purged+1, seq))
 	}
@@ -66,7 +83,7 @@ func readStand(ctx context.Context, path string, q querier) (s stand, err error)
 }
 
 func (db *DB) loadEpochs(ctx context.Context) error {
-	rows, err := db.conn.QueryContext(ctx, `SELECT id, device, epoch, first, hardware FROM epoch ORDER BY id`)
+	rows, err := db.conn.QueryContext(ctx, `SELECT id, device, epoch, first, hardware, cuts FROM epoch ORDER BY id`)
 	if err != nil {
 		return err
 	}
@@ -74,15 +91,15 @@ func (db *DB) loadEpochs(ctx context.Context) error {
 	for rows.Next() {
 		var e epoch
 		var device, name []byte
-		var first int64
-		if err := rows.Scan(&e.id, &device, &name, &first, &e.hardware); err != nil {
+		var first, cuts int64
+		if err := rows.Scan(&e.id, &device, &name, &first, &e.hardware, &cuts); err != nil {
 			return err
 		}
 		if len(device) != 16 || len(name) != 8 {
 			return db.fail(ErrDamaged, nil)
 		}
 		e.identity = record.Identity{Device: [16]byte(device), Epoch: [8]byte(name)}
-		e.first = uint64(first)
+		e.first, e.cuts = uint64(first), uint64(cuts)
 		db.epochs = append(db.epochs, e)
 		db.id = e.identity
 	}

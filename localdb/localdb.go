@@ -23,11 +23,8 @@ type Options struct {
 	// takes about 4 MiB more.
 	Cap int64
 
-	// Enrolled says that an upstream confirms rows: then Purge keeps what no
-	// receipt covers. A gate alone purges by retention alone.
-	Enrolled bool
-
-	// Retention is how long rows are kept at least: default 14 days.
+	// Retention is how long rows are kept at least: default 14 days. Those of an
+	// enrolled gate are kept until a receipt covers them, too.
 	Retention time.Duration
 }
 
@@ -49,6 +46,8 @@ var (
 	ErrTrust    = errors.New("trust does not fit")       // empty, too large, or without a version
 	ErrBusy     = errors.New("somebody reads the log")   // Checkpoint only: try again
 	ErrIdentity = errors.New("sealed for another epoch") // make a new Sealer for DB.Identity
+	ErrNoCut    = errors.New("no such segment")          // SetAside of what was never cut
+	ErrEnrol    = errors.New("enrolment does not fit")   // a part is missing or too long
 
 	// Of Peek alone.
 	ErrUnreadable = errors.New("database cannot be read")
@@ -65,9 +64,13 @@ type Clock struct {
 // Status is what a header shows. It costs no scan of the rows.
 type Status struct {
 	Last       uint64 // newest row, 0 none
-	Waiting    uint64 // rows that no receipt covers
+	Waiting    uint64 // rows that no receipt covers, nor a signed refusal
 	OldestMS   int64  // wall time of the oldest of them; 0 none
 	Unrecorded uint64 // scans that left no row since the file was born
+
+	Enrolled bool   // the gate belongs to a hub
+	Poison   uint64 // segments that were set aside, and wait for a person
+	Refused  uint64 // segments that a hub refused for good, since the file was born
 
 	Used     int64   // bytes of the file and its log
 	Cap      int64   // bytes

@@ -78,6 +78,15 @@ func (n *names) addContext(c *record.Context) uint64 {
 	return id
 }
 
+// drop forgets contexts for writing: one that is used again gets a new id. Who
+// reads an older state of the file still finds the old ones. The writer alone
+// may call it.
+func (n *names) drop(contexts map[[16]byte]bool) {
+	for name := range contexts {
+		delete(n.contextIDs, name)
+	}
+}
+
 // keep ends a transaction that was committed, forget one that was not.
 func (n *names) keep() { n.undo = n.undo[:0] }
 

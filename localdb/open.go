@@ -56,6 +56,12 @@ type DB struct {
 	broken  error  // why there is no connection; nil there is
 	sync    string // the synchronous mode
 
+	cutting sync.Mutex // held while segments are cut or rows erased; before write. Guards what follows
+	tail    tail
+	made    record.Cut // the segment that was made last, with its bytes
+
+	installing sync.Mutex // held while the trust repository is written; before write
+
 	mu      sync.RWMutex // guards what follows, which readers see too
 	readers *sql.DB      // mode=ro
 	id      record.Identity
@@ -63,7 +69,8 @@ type DB struct {
 	head    uint64
 	link    record.Link
 	purged  uint64
-	stored  ranges // rows with a receipt
+	settled ranges // rows that wait no more: a receipt or signed refusal covers them, or they were erased
+	box     outbox
 	clock   Clock
 	ranTo   record.Stamp        // clock.RanMS is counted up to here
 	pending map[hourKey]hourSum // not yet in hourly

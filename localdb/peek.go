@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"checkpoint/record"
+
 	"golang.org/x/sys/unix"
 	sqlite3 "modernc.org/sqlite/lib"
 )
@@ -20,8 +22,13 @@ type Peeked struct {
 	Clock Clock
 
 	Last       uint64 // newest row, 0 none
-	Waiting    uint64 // rows that no receipt covers
+	Waiting    uint64 // rows that no receipt covers, nor a signed refusal
 	Unrecorded uint64 // scans that left no row since the file was born
+
+	Identity  record.Identity // of the rows that are written now; zero: none yet
+	Enrolment *Enrolment      // without its private keys; nil: the gate belongs to no hub
+	Poison    uint64          // segments that were set aside
+	Refused   uint64          // segments that a hub refused for good, ever
 
 	disk disk
 }
@@ -74,19 +81,42 @@ var errMoved = errors.New("a gate began to use the file")
 // goroutines at a time: when Peek closes its descriptor the system drops all
 // locks of the process on that file (POSIX record locks).
 func Peek(ctx context.Context, path string) (Peeked, error) {
+	return peekAt(ctx, path, peekAll)
+}
+
+// PeekRepositories reads the trust repository of a gate file as Peek reads the
+// rest: newest first, at most two generations.
+func PeekRepositories(ctx context.Context, path string) ([]Repository, error) {
+	return peekAt(ctx, path, func(ctx context.Context, path string, tx querier, form int, _ bool) ([]Repository, error) {
+		if form < withHub {
+			return nil, nil
+		}
+		return readRepositories(ctx, path, tx)
+	})
+}
+
+// reading takes from a file, in one transaction, what a peek is for. form is
+// the file's; resting says that no log stands beside it.
+type reading[T any] func(ctx context.Context, path string, tx querier, form int, resting bool) (T, error)
+
+func peekAt[T any](ctx context.Context, path string, read reading[T]) (T, error) {
+	var nothing T
 	path, err := filepath.Abs(path)
 	if err != nil {
-		return Peeked{}, fmt.Errorf("path of the database: %w", err)
+		return nothing, fmt.Errorf("path of the database: %w", err)
 	}
 	for try := 1; ; try++ {
-		p, err := peek(ctx, path)
-		if err == nil || try >= peekTries || !passing(err) || damaged(err) && try >= peekDamaged {
-			return p, unreadable(path, err)
+		p, err := peek(ctx, path, read)
+		if err == nil {
+			return p, nil
+		}
+		if try >= peekTries || !passing(err) || damaged(err) && try >= peekDamaged {
+			return nothing, unreadable(path, err)
 		}
 		select {
 		case <-time.After(peekPause):
 		case <-ctx.Done():
-			return Peeked{}, ctx.Err()
+			return nothing, ctx.Err()
 		}
 	}
 }
@@ -121,7 +151,7 @@ func unreadable(path string, err error) error {
 }
 
 // peek is one look.
-func peek(ctx context.Context, path string) (p Peeked, err error) {
+func peek[T any](ctx context.Context, path string, read reading[T]) (p T, err error) {
 	f, err := openRead(path)
 	if err != nil {
 		return p, err
@@ -153,15 +183,15 @@ func peek(ctx context.Context, path string) (p Peeked, err error) {
 	}
 	defer pool.Close()
 	pool.SetMaxOpenConns(1)
-	p, err = p.read(ctx, path, pool, before.resting())
+	seen, err := peekOnce(ctx, path, pool, before.resting(), read)
 	if before.resting() && besides(real) != before {
-		return Peeked{}, errMoved
+		return p, errMoved
 	}
-	return p, err
+	return seen, err
 }
 
-// read takes everything in one transaction.
-func (p Peeked) read(ctx context.Context, path string, pool *sql.DB, resting bool) (Peeked, error) {
+// peekOnce reads in one transaction from a file whose form is known.
+func peekOnce[T any](ctx context.Context, path string, pool *sql.DB, resting bool, read reading[T]) (p T, err error) {
 	tx, err := pool.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
 		return p, err
@@ -181,15 +211,31 @@ func (p Peeked) read(ctx context.Context, path string, pool *sql.DB, resting boo
 	case version < 1:
 		return p, failure(path, ErrDamaged, nil)
 	}
-	at, err := readStand(ctx, path, tx)
+	return read(ctx, path, tx, version, resting)
+}
+
+// peekAll reads everything but the repository.
+func peekAll(ctx context.Context, path string, tx querier, version int, resting bool) (p Peeked, err error) {
+	at, err := readStand(ctx, path, tx, version)
 	if err != nil {
 		return p, err
 	}
-	stored, err := readReceipts(ctx, tx)
-	if err != nil {
+	var box outbox
+	var settled ranges
+	if version >= withHub {
+		if box, settled, err = readOutbox(ctx, tx); err != nil {
+			return p, err
+		}
+		if p.Enrolment, err = peekEnrolment(ctx, path, tx); err != nil {
+			return p, err
+		}
+	}
+	p.Clock, p.Last = at.clock, at.seq
+	p.Waiting, _ = box.waiting(settled, at.purged, at.seq)
+	p.Poison, p.Refused = box.poison, box.refused
+	if p.Identity, err = readIdentity(ctx, tx); err != nil {
 		return p, err
 	}
-	p.Clock, p.Last, p.Waiting = at.clock, at.seq, at.seq-at.purged-stored.within(at.purged, at.seq)
 	var pages int64
 	if p.disk, pages, err = readDisk(ctx, path, tx); err != nil {
 		return p, err
@@ -202,6 +248,27 @@ func (p Peeked) read(ctx context.Context, path string, pool *sql.DB, resting boo
 	}
 	p.Unrecorded, err = peekSide(path+"-side", at.born)
 	return p, err
+}
+
+// peekEnrolment does not touch the columns of private keys.
+func peekEnrolment(ctx context.Context, path string, q querier) (*Enrolment, error) {
+	e, err := readEnrolment(ctx, path, q, `NULL, NULL`)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	return &e, err
+}
+
+// readIdentity is the newest one.
+func readIdentity(ctx context.Context, q querier) (id record.Identity, err error) {
+	var device, name []byte
+	err = q.QueryRowContext(ctx, `SELECT device, epoch FROM epoch ORDER BY id DESC LIMIT 1`).Scan(&device, &name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return id, nil
+	}
+	copy(id.Device[:], device)
+	copy(id.Epoch[:], name)
+	return id, err
 }
 
 func peekSide(path string, born [8]byte) (unrecorded uint64, err error) {

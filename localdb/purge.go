@@ -43,7 +43,7 @@ func (r ranges) within(after, last uint64) (n uint64) {
 }
 
 // firstOutside is the first number from "from" on that is not in r.
-func (r ranges) firstOutside(from, last uint64) uint64 {
+func (r ranges) firstOutside(from uint64) uint64 {
 	for _, s := range r {
 		if s.first <= from && from <= s.last {
 			from = s.last + 1
@@ -52,45 +52,19 @@ func (r ranges) firstOutside(from, last uint64) uint64 {
 	return from
 }
 
-// readReceipts are the rows that are stored upstream.
-func readReceipts(ctx context.Context, q querier) (stored ranges, err error) {
-	rows, err := q.QueryContext(ctx, `SELECT first, last FROM receipt ORDER BY first`)
-	if err != nil {
-		return nil, err
+// after is r without the numbers up to last.
+func (r ranges) after(last uint64) (out ranges) {
+	for _, s := range r {
+		if s.last > last {
+			out = append(out, span{max(s.first, last+1), s.last})
+		}
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var first, last int64
-		if err := rows.Scan(&first, &last); err != nil {
-			return nil, err
-		}
-		stored = stored.add(span{uint64(first), uint64(last)})
-	}
-	return stored, rows.Err()
-}
-
-// Confirm marks rows first to last as stored upstream, with the signed receipt
-// that says so, which the caller has checked. Receipts may come in any order
-// and twice. It returns ErrNoScan when there are no such rows.
-func (db *DB) Confirm(ctx context.Context, first, last uint64, receipt []byte) error {
-	return db.exclusive(ctx, "keep a receipt", func(t *txn) error {
-		if first == 0 || first > last || last > t.seq {
-			return ErrNoScan
-		}
-		_, err := db.conn.ExecContext(t.ctx, `INSERT INTO receipt (first, last, receipt) VALUES (?, ?, ?)
-			ON CONFLICT DO UPDATE SET last = excluded.last, receipt = excluded.receipt WHERE excluded.last > last`,
-			int64(first), int64(last), receipt)
-		if err != nil {
-			return err
-		}
-		t.done = func() { db.stored = db.stored.add(span{first, last}) }
-		return nil
-	})
+	return out
 }
 
 // Purge removes at most 1 000 of the oldest rows, as far as they are older than
-// the retention and, on an enrolled gate, confirmed. It says how many went: call
-// it again while it is not 0, then Checkpoint, and nothing of them stays in the
+// the retention and, where a hub waits for them, settled. It says how many
+// numbers went, those erased before among them: call it again while it is not 0, then Checkpoint, and nothing of them stays in the
 // file or its log; a Checkpoint that found the log in use is done by a later
 // Tick. With a clock of unknown quality nothing goes.
 func (db *DB) Purge(ctx context.Context, at record.Stamp) (gone int, err error) {
@@ -107,7 +81,10 @@ func (db *DB) Purge(ctx context.Context, at record.Stamp) (gone int, err error) 
 			`DELETE FROM row WHERE seq <= ?`,
 			`DELETE FROM link WHERE seq < ?`,
 			`DELETE FROM voided WHERE seq <= ?`,
-			`DELETE FROM receipt WHERE last <= ?`,
+			`DELETE FROM cut WHERE last <= ? AND state NOT IN (0, 3)`,
+			`DELETE FROM erased WHERE last <= ?`,
+			// A hole of which the front goes begins behind it.
+			`UPDATE erased SET before = (SELECT link FROM link WHERE seq = ?1), first = ?1 + 1 WHERE first <= ?1`,
 			// No run after the one that made a name uses it: with all rows of that
 			// run the name can go.
 			`DELETE FROM context WHERE run < (SELECT max(run) FROM session WHERE run <= ?)`,
@@ -125,6 +102,8 @@ func (db *DB) Purge(ctx context.Context, at record.Stamp) (gone int, err error) 
 			return err
 		}
 		t.purged = through
+		t.box.erased = t.box.erased.after(through)
+		t.box.cut = max(t.box.cut, through)
 		db.owed = true
 		return nil
 	})
@@ -135,15 +114,11 @@ func (db *DB) Purge(ctx context.Context, at record.Stamp) (gone int, err error) 
 }
 
 // purgeable is the last row that may go in this step: the end of a whole number
-// of links, of which every row is older than the time and, where an upstream
-// confirms, confirmed.
+// of links, of which every row is older than the time and, where a hub waits for
+// it, settled.
 func (db *DB) purgeable(t *txn, olderThan int64) (uint64, error) {
 	limit := min((t.purged+purgeRows)/linkEvery*linkEvery, t.seq/linkEvery*linkEvery)
-	if db.o.Enrolled {
-		db.mu.RLock()
-		limit = min(limit, (db.stored.firstOutside(t.purged+1, t.seq)-1)/linkEvery*linkEvery)
-		db.mu.RUnlock()
-	}
+	limit = min(limit, (t.box.held(t.settled, t.purged, t.seq)-1)/linkEvery*linkEvery)
 	if limit <= t.purged {
 		return t.purged, nil
 	}

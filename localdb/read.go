@@ -3,6 +3,7 @@ package localdb
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -37,6 +38,13 @@ func (db *DB) whole(seq uint64, body []byte) (record.Row, error) {
 	r.Identity = identityAt(db.epochs, seq)
 	db.mu.RUnlock()
 	return r, nil
+}
+
+// wholeOf is whole by epochs that a transaction may just have begun.
+func (db *DB) wholeOf(epochs []epoch, seq uint64, body []byte) (record.Row, error) {
+	r, err := db.whole(seq, body)
+	r.Identity = identityAt(epochs, seq)
+	return r, err
 }
 
 // readRows is how many rows are read at once: while the caller looks at them no
@@ -98,16 +106,21 @@ func (db *DB) Context(ctx context.Context, name [16]byte) (record.Context, error
 	if db.closed.Load() {
 		return record.Context{}, ErrClosed
 	}
+	c, err := readContext(ctx, db.reader(), name)
+	return c, db.explain("read a sealing context", err)
+}
+
+func readContext(ctx context.Context, q querier, name [16]byte) (record.Context, error) {
 	c := record.Context{ID: name}
 	var device, ep []byte
 	var began int64
-	err := db.reader().QueryRowContext(ctx, `SELECT e.device, e.epoch, c.day, c.enc, c.began
+	err := q.QueryRowContext(ctx, `SELECT e.device, e.epoch, c.day, c.enc, c.began
 		FROM context c JOIN epoch e ON e.id = c.epoch WHERE c.name = ?`, name[:]).Scan(&device, &ep, &c.Day, &c.Enc, &began)
 	if err == sql.ErrNoRows {
 		return c, fmt.Errorf("%w: sealing context %x", ErrNoScan, name)
 	}
 	if err != nil {
-		return c, db.explain("read a sealing context", err)
+		return c, err
 	}
 	copy(c.Device[:], device)
 	copy(c.Epoch[:], ep)
@@ -116,9 +129,11 @@ func (db *DB) Context(ctx context.Context, name [16]byte) (record.Context, error
 }
 
 // Chain is what VerifyChain has proven: rows First to Last are there, each
-// once, and end in Head. First is 1 until rows were purged.
+// once, but for those erased with their day, and end in Head. First is 1 until
+// rows were purged.
 type Chain struct {
 	First, Last uint64
+	Erased      uint64 // of them; the rows on both sides are tied to each other by stored links
 	Head        record.Link
 }
 
@@ -153,17 +168,36 @@ func (db *DB) verifyChain(ctx context.Context) (c Chain, err error) {
 		}
 		link = record.Link(base)
 	}
+	holes, err := readHoles(ctx, tx)
+	if err != nil {
+		return c, err
+	}
 	rows, err := tx.QueryContext(ctx, `SELECT r.seq, r.body, l.link FROM row r LEFT JOIN link l ON l.seq = r.seq ORDER BY r.seq`)
 	if err != nil {
 		return c, err
 	}
 	defer rows.Close()
 	next := uint64(purged) + 1
+	// cross goes over the holes that begin here.
+	cross := func() error {
+		for len(holes) > 0 && holes[0].first == next {
+			h := holes[0]
+			if h.before != link {
+				return db.fail(ErrDamaged, fmt.Errorf("the chain breaks before row %d, from which on rows were erased", next))
+			}
+			c.Erased += h.last - h.first + 1
+			link, next, holes = h.after, h.last+1, holes[1:]
+		}
+		return nil
+	}
 	full := make([]byte, 0, 512)
 	var body, stored sql.RawBytes
 	for rows.Next() {
 		var seq int64
 		if err := rows.Scan(&seq, &body, &stored); err != nil {
+			return c, err
+		}
+		if err := cross(); err != nil {
 			return c, err
 		}
 		if uint64(seq) != next {
@@ -182,13 +216,35 @@ func (db *DB) verifyChain(ctx context.Context) (c Chain, err error) {
 		}
 		next++
 	}
-	if err := rows.Err(); err != nil {
+	if err := errors.Join(rows.Err(), cross()); err != nil {
 		return c, err
 	}
-	if next-1 != uint64(head) || string(want) != string(link[:]) {
+	if len(holes) > 0 || next-1 != uint64(head) || string(want) != string(link[:]) {
 		return c, db.fail(ErrDamaged, fmt.Errorf("the chain ends at row %d in %x, expected row %d and %x", next-1, link, head, want))
 	}
-	return Chain{First: uint64(purged) + 1, Last: uint64(head), Head: link}, nil
+	c.First, c.Last, c.Head = uint64(purged)+1, uint64(head), link
+	return c, nil
+}
+
+// readHoles are the runs of erased rows, in order.
+func readHoles(ctx context.Context, q querier) (holes []hole, err error) {
+	rows, err := q.QueryContext(ctx, `SELECT first, last, before, after FROM erased ORDER BY first`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var first, last int64
+		var before, after []byte
+		if err := rows.Scan(&first, &last, &before, &after); err != nil {
+			return nil, err
+		}
+		h := hole{span: span{uint64(first), uint64(last)}}
+		copy(h.before[:], before)
+		copy(h.after[:], after)
+		holes = append(holes, h)
+	}
+	return holes, rows.Err()
 }
 
 // lastRows is how many rows LastScan looks back over at most: those of the

@@ -101,10 +101,12 @@ func (db *DB) Status(at record.Stamp) (Status, error) {
 
 	db.mu.RLock()
 	s.Last = db.head
-	s.Waiting = db.head - db.purged - db.stored.within(db.purged, db.head)
-	first := db.stored.firstOutside(db.purged+1, db.head)
+	var first uint64
+	s.Waiting, first = db.box.waiting(db.settled, db.purged, db.head)
+	first = db.settled.firstOutside(first)
+	s.Enrolled, s.Poison, s.Refused = db.box.enrolled, db.box.poison, db.box.refused
 	disk, p, oldest := db.looked, db.pace, db.oldest
-	rows := db.head - db.purged
+	rows := db.head - db.purged - db.box.erased.within(db.purged, db.head)
 	db.mu.RUnlock()
 
 	if s.Waiting > 0 && oldest.seq != first {

@@ -93,16 +93,14 @@ func (db *DB) flushIn(t *txn, at record.Stamp) error {
 	db.flying, db.pending = db.pending, make(map[hourKey]hourSum)
 	flying, number, ran := db.flying, db.flushes, db.clock.RanMS
 	db.mu.Unlock()
-	t.undo = func() { // db.mu is held
+	t.undo = append(t.undo, func() {
 		for key, sum := range flying {
 			p := db.pending[key]
 			db.pending[key] = hourSum{p.rows + sum.rows, p.counted + sum.counted}
 		}
 		db.flying = nil
-	}
-	t.done = func() { // db.mu is held
-		db.flying, db.saved = nil, at
-	}
+	})
+	t.done = append(t.done, func() { db.flying, db.saved = nil, at })
 	for key, sum := range flying {
 		_, err := db.conn.ExecContext(t.ctx, `INSERT INTO hourly (hour, verdict, reason, rows, counted) VALUES (?, ?, ?, ?, ?)
 			ON CONFLICT DO UPDATE SET rows = rows + excluded.rows, counted = counted + excluded.counted`,

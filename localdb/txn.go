@@ -31,11 +31,13 @@ type txn struct {
 	id      record.Identity
 	epochs  []epoch
 	purged  uint64
+	settled ranges
+	box     outbox
 	tallies []hourKey
 	short   []byte
 	full    []byte
 
-	done, undo func() // after the commit, or after a failure; may be nil
+	done, undo []func() // after the commit, or after a failure; db.mu is held
 }
 
 // epoch is one line of the table of that name.
@@ -44,6 +46,7 @@ type epoch struct {
 	identity record.Identity
 	first    uint64
 	hardware []byte
+	cuts     uint64 // number of its newest segment
 }
 
 // statements are the hot ones, prepared on the writer's connection.
@@ -104,7 +107,8 @@ func (db *DB) exclusive(ctx context.Context, op string, do func(t *txn) error) e
 	// leave the caller not knowing whether the row is there.
 	ctx = context.WithoutCancel(ctx)
 	db.mu.RLock()
-	t := &txn{db: db, ctx: ctx, start: db.head, seq: db.head, link: db.link, id: db.id, epochs: db.epochs, purged: db.purged}
+	t := &txn{db: db, ctx: ctx, start: db.head, seq: db.head, link: db.link, id: db.id, epochs: db.epochs, purged: db.purged,
+		settled: db.settled, box: db.box}
 	db.mu.RUnlock()
 	session, at := db.now.session, db.now.at
 
@@ -135,11 +139,11 @@ func (db *DB) exclusive(ctx context.Context, op string, do func(t *txn) error) e
 		db.stmt.rollback.ExecContext(ctx)
 		db.names.forget()
 		db.now.session, db.now.at = session, at
-		if t.undo != nil {
-			db.mu.Lock()
-			t.undo()
-			db.mu.Unlock()
+		db.mu.Lock()
+		for _, undo := range t.undo {
+			undo()
 		}
+		db.mu.Unlock()
 		return db.explain(op, err)
 	}
 	db.names.keep()
@@ -148,8 +152,9 @@ func (db *DB) exclusive(ctx context.Context, op string, do func(t *txn) error) e
 	db.mu.Lock()
 	defer db.mu.Unlock()
 	db.head, db.link, db.id, db.epochs, db.purged = t.seq, t.link, t.id, t.epochs, t.purged
-	if t.done != nil {
-		t.done()
+	db.settled, db.box = t.settled, t.box
+	for _, done := range t.done {
+		done()
 	}
 	for _, key := range t.tallies {
 		sum := db.pending[key]
