@@ -47,6 +47,7 @@ type Hub struct {
 	queue      *queue
 	conns      *connections
 	stopping   atomic.Bool
+	desk       // of enrolment, people and trust
 }
 
 // New makes a hub. It starts nothing and asks nobody.
@@ -74,6 +75,7 @@ func New(cfg Config) (*Hub, error) {
 	h.alarms = newAlarmThrottle()
 	h.conns = newConnections(h.limits.Connections)
 	h.queue = newQueue(h)
+	h.desk = newDesk()
 	var err error
 	if h.intake, err = newIntake(h.limits); err != nil {
 		return nil, fmt.Errorf("make the intake: %w", err)

@@ -213,7 +213,7 @@ type Gate struct {
 	EnrolledMS int64
 	RevokedMS  int64
 	CertUntil  int64  // Unix ms
-	CertSPKI   []byte // SHA-256 of the newest certificate's key
+	CertSPKI   []byte // SHA-256 of the newest certificate key that the gate was seen to hold: at enrolment, then of what it renewed with
 	SeenMS     int64
 	OffsetMS   int64  // hub time − gate time at the last report
 	Report     []byte // the gate's last report, JSON
@@ -261,6 +261,8 @@ type Gates interface {
 	ConfirmGate(ctx context.Context, name, word string) error                            // ErrState, ErrNotFound, ErrStale: another word
 	RevokeGate(ctx context.Context, name string, at time.Time) error
 	MoveGate(ctx context.Context, name, venue, venueType string) error
+	// Renewed notes the key that a gate has shown that it holds, and until when
+	// what it was given now lasts.
 	Renewed(ctx context.Context, device [16]byte, tlsKey [32]byte, until time.Time) error
 	Reported(ctx context.Context, device [16]byte, report []byte, offsetMS int64, at time.Time) error
 }
@@ -327,7 +329,7 @@ type Act struct {
 	ID    int64 // rises
 	At    time.Time
 	Who   string // name of the person, or "hub" for its operator's commands
-	Role  string // manager, technician, headquarters, operator
+	Role  string // manager, technician, headquarters; operator, gate, hub
 	What  string // stable word: gate_created, gate_revoked, alarm_closed, day_dropped …
 	On    string // what it was done to: a gate, an alarm's number, a day, a person
 	Venue string // "" none

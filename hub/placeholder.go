@@ -1,5 +1,0 @@
-package hub
-
-import "net/http"
-
-func (h *Hub) trustRoutes(mux *http.ServeMux) {}
