@@ -217,6 +217,23 @@ func (g *gate) make(bodies ...record.Body) (record.Segment, record.Link) {
 	return s, link
 }
 
+// cutSealed is cut, of native scans that are sealed: what most rows are.
+func (g *gate) cutSealed(n int) record.Cut {
+	g.w.t.Helper()
+	context := [16]byte{1, 2, 3}
+	bodies := make([]record.Body, n)
+	for i := range bodies {
+		scan := pass().(record.Scan)
+		scan.Sealed = record.Sealed{Context: context, Index: uint32(g.seq) + uint32(i), Box: make([]byte, 48)}
+		_, _ = rand.Read(scan.Sealed.Box)
+		bodies[i] = scan
+	}
+	s, head := g.make(bodies...)
+	s.ContextID = context
+	g.number, g.seq, g.head = s.Number, s.Last, head
+	return g.sign(s)
+}
+
 func (g *gate) sign(s record.Segment) record.Cut {
 	g.w.t.Helper()
 	b, err := record.AppendSegment(nil, s, signer(g.segment))
@@ -244,10 +261,11 @@ func pack(b []byte) []byte { return packer.EncodeAll(b, nil) }
 
 // answered is what came back.
 type answered struct {
-	status  int
-	header  http.Header
-	body    []byte
-	problem enroll.Problem
+	status   int
+	header   http.Header
+	body     []byte
+	problem  enroll.Problem
+	protocol string
 }
 
 func (g *gate) post(c record.Cut) answered { return g.w.post(g.client, pack(c.Bytes)) }
@@ -278,7 +296,7 @@ func do(client *http.Client, r *http.Request) (answered, error) {
 		return answered{}, err
 	}
 	defer response.Body.Close()
-	a := answered{status: response.StatusCode, header: response.Header}
+	a := answered{status: response.StatusCode, header: response.Header, protocol: response.Proto}
 	if a.body, err = io.ReadAll(response.Body); err != nil {
 		return answered{}, err
 	}

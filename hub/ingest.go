@@ -68,7 +68,7 @@ func (q *queue) roomy() bool {
 // first the segment may be stored all the same: sent again it is a repeat.
 func (q *queue) put(ctx context.Context, in store.Incoming) (store.Put, error) {
 	e := &entry{in: in, since: time.Now(), answer: make(chan answer, 1)}
-	e.size = int64(len(in.Plain)+len(in.Sealed)) + int64(len(in.Notable)+len(in.Counts))*128 + entryOverhead
+	e.size = int64(len(in.Plain)+len(in.Sealed)) + int64(len(in.Notable)+len(in.Counts))*320 + entryOverhead
 	q.mu.Lock()
 	if q.count >= q.hub.limits.QueueSize || q.bytes >= q.hub.limits.QueueBytes {
 		q.mu.Unlock()

@@ -111,7 +111,7 @@ func readAll(b []byte, r io.Reader, limit int) ([]byte, error) {
 
 // unpack unpacks a body and lends the bytes to use, which must not keep them.
 // It waits for one of the readers.
-func (in *intake) unpack(ctx context.Context, body []byte, use func(segment []byte) error) error {
+func (in *intake) unpack(ctx context.Context, body []byte, use func(segment []byte)) error {
 	var buffer []byte
 	select {
 	case buffer = <-in.buffers:
@@ -131,7 +131,8 @@ func (in *intake) unpack(ctx context.Context, body []byte, use func(segment []by
 	case len(segment) > record.MaxSegment:
 		return errTooLarge
 	}
-	return use(segment)
+	use(segment)
+	return nil
 }
 
 // bodyRefusal is the answer to a body that cannot be read.

@@ -34,35 +34,43 @@ func (h *Hub) postSegment(w http.ResponseWriter, r *http.Request) {
 		h.denied(w, notActive(gate.State))
 		return
 	}
-	if encoding := r.Header.Get("Content-Encoding"); encoding != "zstd" {
-		h.metrics.outcome[wasMalformed].Inc()
-		h.refuse(w, &refusal{status: http.StatusUnsupportedMediaType, word: "encoding", detail: "a segment is sent with Content-Encoding: zstd"})
-		return
-	}
-	if !h.queue.roomy() || !h.intake.enter() {
+	if !h.queue.roomy() {
 		h.metrics.outcome[wasUnready].Inc()
 		h.refuse(w, busy())
 		return
 	}
-	defer h.intake.leave()
-	body, err := h.intake.read(r)
-	if err != nil {
-		h.malformed(w, err)
-		return
-	}
-	defer h.intake.giveBack(body)
-	h.metrics.bytesWire.Add(float64(len(*body)))
-
-	var read reading
-	err = h.intake.unpack(r.Context(), *body, func(segment []byte) error {
-		read = h.read(r.Context(), segment, claim{gate: &gate, way: store.ByNet})
-		return nil
-	})
-	if err != nil {
-		h.malformed(w, err)
+	read, no := h.receive(r, &gate)
+	if no != nil {
+		h.metrics.outcome[unreadAs(no)].Inc()
+		h.refuse(w, no)
 		return
 	}
 	h.write(w, h.settle(r.Context(), read))
+}
+
+// receive reads a body and the segment in it. What it held of memory is given
+// back before the segment waits for the store.
+func (h *Hub) receive(r *http.Request, gate *store.Gate) (read reading, no *refusal) {
+	if encoding := r.Header.Get("Content-Encoding"); encoding != "zstd" {
+		return reading{}, &refusal{status: http.StatusUnsupportedMediaType, word: "encoding", detail: "a segment is sent with Content-Encoding: zstd"}
+	}
+	if !h.intake.enter() {
+		return reading{}, busy()
+	}
+	defer h.intake.leave()
+	body, err := h.intake.read(r)
+	if err != nil {
+		return reading{}, bodyRefusal(err)
+	}
+	defer h.intake.giveBack(body)
+	h.metrics.bytesWire.Add(float64(len(*body)))
+	err = h.intake.unpack(r.Context(), *body, func(segment []byte) {
+		read = h.read(r.Context(), segment, claim{gate: gate, way: store.ByNet})
+	})
+	if err != nil {
+		return reading{}, bodyRefusal(err)
+	}
+	return read, nil
 }
 
 // Take takes a segment that came another way than by a gate's own connection,
@@ -369,15 +377,12 @@ func (h *Hub) denied(w http.ResponseWriter, no *refusal) {
 	h.refuse(w, no)
 }
 
-func (h *Hub) malformed(w http.ResponseWriter, err error) {
-	no := bodyRefusal(err)
+// unreadAs is how a body that was not read is counted.
+func unreadAs(no *refusal) outcome {
 	if no.status == http.StatusServiceUnavailable {
-		h.metrics.outcome[wasUnready].Inc()
-	} else {
-		h.metrics.outcome[wasMalformed].Inc()
+		return wasUnready
 	}
-	h.log.Debug("body not read", "why", no.word)
-	h.refuse(w, no)
+	return wasMalformed
 }
 
 // write writes the answer about a segment.

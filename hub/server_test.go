@@ -99,20 +99,26 @@ func TestStopDoesNotWaitForEver(t *testing.T) {
 	}
 }
 
-func TestServeOverHTTP2AndHTTP1(t *testing.T) {
+// One connection is kept for all that a gate sends, and it is HTTP/1.1 though
+// the client would rather speak HTTP/2.
+func TestServeKeepsTheConnection(t *testing.T) {
 	w := newWorld(t)
 	s := serve(t, w)
-	for _, http2 := range []bool{true, false} {
-		g := w.gate(map[bool]string{true: "A1", false: "A2"}[http2])
-		g.client.Transport.(*http.Transport).ForceAttemptHTTP2 = http2
-		for range 3 {
-			c := g.cut(passes(2)...)
-			a, err := s.post(g.client, pack(c.Bytes))
-			if err != nil {
-				t.Fatal(err)
-			}
-			w.taken(a, c)
+	g := w.gate("A1")
+	g.client.Transport.(*http.Transport).ForceAttemptHTTP2 = true
+	for range 5 {
+		c := g.cut(passes(2)...)
+		a, err := s.post(g.client, pack(c.Bytes))
+		if err != nil {
+			t.Fatal(err)
 		}
+		w.taken(a, c)
+		if a.protocol != "HTTP/1.1" {
+			t.Errorf("protocol = %s", a.protocol)
+		}
+	}
+	if n := w.hub.conns.open.Load(); n != 1 {
+		t.Errorf("%d connections for five segments, want 1", n)
 	}
 }
 
