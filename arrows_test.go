@@ -24,7 +24,8 @@ var rooms = map[string][]string{
 	"enroll":            {"healthcode/base45"},
 
 	// Leaves.
-	"camera":       {},
+	"camera":       {"camera/mjpeg"},
+	"camera/mjpeg": {},
 	"camera/synth": {"camera"},
 	"decode":       {},
 	"verify":       {"healthcode", "trust", "verify/dcc"},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"image/jpeg"
+
+	"checkpoint/camera/mjpeg"
 )
 
 const (
@@ -85,6 +87,7 @@ func mendJPEG(b, buf []byte, most int) ([]byte, error) {
 
 // unpacker turns Motion JPEG frames to grey, keeping its buffers.
 type unpacker struct {
+	luma   mjpeg.Decoder
 	mended []byte
 	reader bytes.Reader
 }
@@ -92,8 +95,25 @@ type unpacker struct {
 var errFrameSize = errors.New("frame of another size than agreed")
 
 // grey unpacks one frame of at most most pixels into dst, which grows as
-// needed. Any failure is ErrPicture and means this frame only.
+// needed. Any failure is ErrPicture and means this frame only. A frame whose
+// end is damaged is taken as far as it goes.
 func (u *unpacker) grey(b, dst []byte, most int) (Picture, error) {
+	u.luma.Pixels = most
+	p, err := u.luma.Decode(b, dst, mjpeg.Full)
+	switch {
+	case err == nil:
+		return Picture{Luma: p.Luma, Width: p.Width, Height: p.Height}, nil
+	case errors.Is(err, mjpeg.ErrSize):
+		return Picture{}, fmt.Errorf("%w: %w", ErrPicture, errFrameSize)
+	case !errors.Is(err, mjpeg.ErrUnsupported):
+		return Picture{}, fmt.Errorf("%w: %w", ErrPicture, err)
+	}
+	return u.other(b, dst, most)
+}
+
+// other unpacks a frame that only image/jpeg knows: of a network camera, as
+// webcams send none.
+func (u *unpacker) other(b, dst []byte, most int) (Picture, error) {
 	whole, err := mendJPEG(b, u.mended, maxFrameScans)
 	if err != nil {
 		return Picture{}, err
