@@ -24,6 +24,11 @@ func AppendRow(b []byte, r Row) ([]byte, error) {
 	if err := r.Check(); err != nil {
 		return b, err
 	}
+	return appendRow(b, &r), nil
+}
+
+// appendRow is AppendRow of a row that Check has passed.
+func appendRow(b []byte, r *Row) []byte {
 	b = append(b, rowVersion, byte(r.Body.Kind()))
 	b = append(b, r.Device[:]...)
 	b = append(b, r.Epoch[:]...)
@@ -32,7 +37,7 @@ func AppendRow(b []byte, r Row) ([]byte, error) {
 	b = append(b, r.Quality)
 	b = append(b, r.Boot[:]...)
 	b = binary.BigEndian.AppendUint64(b, r.MonoMS)
-	return r.Body.append(b), nil
+	return r.Body.append(b)
 }
 
 // AppendBody appends the part of a row's canonical bytes that is its kind's

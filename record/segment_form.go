@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 	"unicode/utf8"
@@ -18,6 +19,7 @@ const (
 	segmentDomain = "checkpoint segment 1\x00"
 	kindRows      = 1 // the segment's kind; 2 is kept for what people write
 	segmentHead   = len(segmentMagic) + 1 + 16 + 8 + 8 + 8 + 2 + 8 + 16 + 16
+	maxNumber     = math.MaxInt64 // of a segment and of a row in it: stores count with a sign
 )
 
 // SegmentHour is the hour of a wall time, counted from 1970, rounded down.
@@ -74,8 +76,10 @@ func (s *Segment) check() (sealed int, err error) {
 	switch {
 	case n == 0 || n > MaxSegmentRows:
 		return bad("%d rows", n)
-	case s.Number == 0 || s.First == 0 || s.Last-s.First != uint64(n)-1:
+	case s.Number == 0 || s.First == 0 || s.Last-s.First != uint64(n)-1 || s.Last < s.First:
 		return bad("number %d, rows %d to %d, which are %d", s.Number, s.First, s.Last, n)
+	case s.Number > maxNumber || s.Last > maxNumber:
+		return bad("number %d, rows %d to %d: no store counts so far", s.Number, s.First, s.Last)
 	case !ValidDay(s.Day):
 		return bad("day of %d bytes", len(s.Day))
 	case !ValidVenue(s.Venue):
@@ -119,6 +123,23 @@ func (s *Segment) check() (sealed int, err error) {
 	return sealed, nil
 }
 
+// checkChain reports with ErrSegment that the chain of rows, which check has
+// passed, does not lead from Before to Head.
+func (s *Segment) checkChain() error {
+	link, b := s.Before, make([]byte, 0, 512)
+	for i := range s.Rows {
+		// As Link.Next does, without a hash to allocate for each row.
+		b = append(b[:0], link[:]...)
+		b = appendRow(b, &s.Rows[i])
+		sum := sha256.Sum256(b)
+		link = Link(sum[:len(link)])
+	}
+	if link != s.Head {
+		return fmt.Errorf("%w: the chain does not lead to its head", ErrSegment)
+	}
+	return nil
+}
+
 // AppendSegment appends the signed bytes of s to b (docs/formats.md,
 // "Segment"). The same segment and signer give the same bytes for ever: what
 // was sent once may be sent again after a restart or a newer program. It
@@ -157,18 +178,13 @@ func AppendSegment(b []byte, s Segment, sign Signer) ([]byte, error) {
 		return b[:start], err
 	}
 	binary.BigEndian.PutUint32(b[lengths:], uint32(len(b)-lengths-8))
-	link, full := s.Before, make([]byte, 0, 512)
+	if err := s.checkChain(); err != nil {
+		return b[:start], err
+	}
 	for i := range s.Rows {
-		if full, err = AppendRow(full[:0], s.Rows[i]); err != nil {
-			return b[:start], fmt.Errorf("%w: %w", ErrSegment, err)
-		}
-		link = link.Next(full)
 		if scan, ok := s.Rows[i].Body.(Scan); ok {
 			b = append(b, scan.Sealed.Box...)
 		}
-	}
-	if link != s.Head {
-		return b[:start], fmt.Errorf("%w: the chain does not lead to its head", ErrSegment)
 	}
 	if len(b)-start+ed25519.SignatureSize > MaxSegment {
 		return b[:start], fmt.Errorf("%w: %d bytes", ErrSegment, len(b)-start)
@@ -368,7 +384,7 @@ func ParseSegment(b []byte) (*Segment, error) {
 		s.Context.Enc = bytes.Clone(p.take(encSize))
 	}
 	p.take(8)
-	if p.bad || len(p.rest) != 0 || n == 0 || n > MaxSegmentRows || s.Hour > 1<<40 || s.Hour < -1<<40 {
+	if p.bad || len(p.rest) != 0 || n == 0 || n > MaxSegmentRows {
 		return nil, fmt.Errorf("%w: header", ErrSegment)
 	}
 	if err := s.parseColumns(b[f.columns:f.sealed], bytes.Clone(b[f.sealed:f.end]), n); err != nil {
@@ -377,15 +393,8 @@ func ParseSegment(b []byte) (*Segment, error) {
 	if _, err := s.check(); err != nil {
 		return nil, err
 	}
-	link, full := s.Before, make([]byte, 0, 512)
-	for i := range s.Rows {
-		if full, err = AppendRow(full[:0], s.Rows[i]); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrSegment, err)
-		}
-		link = link.Next(full)
-	}
-	if link != s.Head {
-		return nil, fmt.Errorf("%w: the chain does not lead to its head", ErrSegment)
+	if err := s.checkChain(); err != nil {
+		return nil, err
 	}
 	return s, nil
 }

@@ -35,7 +35,7 @@ func SegmentHead(b []byte) (Cut, error) {
 	c.Number, c.First = p.uint64(), p.uint64()
 	c.Last = c.First + uint64(p.uint16()) - 1
 	c.Hour = int64(p.uint64())
-	if c.Number == 0 || c.First == 0 || c.Last < c.First {
+	if c.Number == 0 || c.Number > maxNumber || c.First == 0 || c.Last < c.First || c.Last > maxNumber {
 		return Cut{}, fmt.Errorf("%w: number %d, rows %d to %d", ErrSegment, c.Number, c.First, c.Last)
 	}
 	p.take(2 * len(Link{}))

@@ -24,9 +24,9 @@ func signerOf(key ed25519.PrivateKey) Signer {
 // anySegment is a segment of any rows that may stand together.
 func anySegment(t *rapid.T) Segment {
 	s := Segment{SegmentKey: SegmentKey{
-		Identity: testID, Number: rapid.Uint64Range(1, math.MaxUint64).Draw(t, "number"),
+		Identity: testID, Number: rapid.Uint64Range(1, math.MaxInt64).Draw(t, "number"),
 		Venue: rapid.StringMatching(`[A-Za-z西直门 ]{1,20}`).Draw(t, "venue"),
-		Hour:  rapid.Int64Range(-1<<30, 1<<30).Draw(t, "hour"),
+		Hour:  rapid.Int64Range(math.MinInt64/stepMS, math.MaxInt64/stepMS-1).Draw(t, "hour"),
 	}, First: rapid.Uint64Range(1, 1<<60).Draw(t, "first")}
 	copy(s.Before[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "before"))
 	n := rapid.IntRange(1, 40).Draw(t, "rows")
@@ -114,6 +114,8 @@ func TestSegmentRefuses(t *testing.T) {
 	}{
 		{"no rows", func(s *Segment) { s.Rows = nil }},
 		{"number 0", func(s *Segment) { s.Number = 0 }},
+		{"a number that no store holds", func(s *Segment) { s.Number = 1 << 63 }},
+		{"a row that no store counts", func(s *Segment) { s.First, s.Last, s.Rows[0].Seq, s.Rows[1].Seq = 1<<63-1, 1<<63, 1<<63-1, 1<<63 }},
 		{"a row of the next hour", func(s *Segment) { s.Rows[1].WallMS += stepMS }},
 		{"a row out of order", func(s *Segment) { s.Rows[0], s.Rows[1] = s.Rows[1], s.Rows[0] }},
 		{"a row of another epoch", func(s *Segment) { s.Rows[1].Epoch[0]++ }},

@@ -15,6 +15,7 @@ type segmentExample struct {
 	Segment string `json:"segment"`
 	SHA256  string `json:"sha256"`
 	Receipt string `json:"receipt"`
+	Whole   string `json:"segment_with_context"`
 }
 
 const segmentFile = "../docs/examples/segment.json"
@@ -56,7 +57,7 @@ func TestSegmentVector(t *testing.T) {
 	r := SignReceipt(Receipt{Identity: s.Identity, Number: s.Number, First: s.First, Last: s.Last, SHA256: SegmentDigest(b),
 		TimeMS: 1_792_800_030_000, Disposition: Stored}, testKey("receipt"))
 	sum := SegmentDigest(b)
-	got := segmentExample{hex.EncodeToString(b), hex.EncodeToString(sum[:]), hex.EncodeToString(AppendReceipt(nil, r))}
+	got := segmentExample{hex.EncodeToString(b), hex.EncodeToString(sum[:]), hex.EncodeToString(AppendReceipt(nil, r)), hex.EncodeToString(exampleWhole(t))}
 	if *update {
 		text, err := json.MarshalIndent(got, "", "  ")
 		if err != nil {
