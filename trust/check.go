@@ -27,51 +27,73 @@ func (s *Snapshot) check() error {
 	if s.Issued.IsZero() {
 		return errors.New("issued is missing")
 	}
-	for _, l := range []struct {
-		name   string
-		issued time.Time
-		n, max int
-	}{
-		{"issuers", s.Issuers.Issued, len(s.Issuers.Keys), MaxIssuers},
-		{"policy", s.Policy.Issued, len(s.Policy.Rules), MaxPolicies},
-		{"revoked", s.Revoked.Issued, len(s.Revoked.Superseded) + len(s.Revoked.Withdrawn), MaxRevoked},
-		{"dcc_keys", s.DCCKeys.Issued, len(s.DCCKeys.Keys), MaxDCCKeys},
-		{"day_keys", s.DayKeys.Issued, len(s.DayKeys.Keys), MaxDayKeys},
-	} {
-		if l.n > l.max {
-			return fmt.Errorf("%s: %d entries, at most %d", l.name, l.n, l.max)
-		}
-		if l.n > 0 && l.issued.IsZero() {
-			return fmt.Errorf("%s: issued is missing", l.name)
-		}
-		if err := utc("issued", l.issued); err != nil {
-			return fmt.Errorf("%s: %w", l.name, err)
-		}
-	}
 	if err := utc("issued", s.Issued); err != nil {
 		return err
 	}
-	for i, k := range s.Issuers.Keys {
+	revoked := len(s.Revoked.Superseded) + len(s.Revoked.Withdrawn)
+	if err := errors.Join(
+		s.Issuers.check(), s.Policy.check(), s.DayKeys.check(),
+		dated("revoked", s.Revoked.Issued, revoked, MaxRevoked),
+		dated("dcc_keys", s.DCCKeys.Issued, len(s.DCCKeys.Keys), MaxDCCKeys),
+	); err != nil {
+		return err
+	}
+	s.skipBadDCCKeys()
+	return nil
+}
+
+// dated holds a list to its limit, and to having a date.
+func dated(list string, issued time.Time, n, most int) error {
+	if n > most {
+		return fmt.Errorf("%s: %d entries, at most %d", list, n, most)
+	}
+	if n > 0 && issued.IsZero() {
+		return fmt.Errorf("%s: issued is missing", list)
+	}
+	if err := utc("issued", issued); err != nil {
+		return fmt.Errorf("%s: %w", list, err)
+	}
+	return nil
+}
+
+func (l *Issuers) check() error {
+	if err := dated("issuers", l.Issued, len(l.Keys), MaxIssuers); err != nil {
+		return err
+	}
+	for i, k := range l.Keys {
 		if err := k.check(); err != nil {
 			return fmt.Errorf("issuers: key %d: %w", i, err)
 		}
 	}
-	for i, p := range s.Policy.Rules {
+	return nil
+}
+
+func (l *Policies) check() error {
+	if err := dated("policy", l.Issued, len(l.Rules), MaxPolicies); err != nil {
+		return err
+	}
+	for i, p := range l.Rules {
 		if err := p.check(); err != nil {
 			return fmt.Errorf("policy: rule %d: %w", i, err)
 		}
 	}
-	for i, k := range s.DayKeys.Keys {
+	return nil
+}
+
+func (l *DayKeys) check() error {
+	if err := dated("day_keys", l.Issued, len(l.Keys), MaxDayKeys); err != nil {
+		return err
+	}
+	for i, k := range l.Keys {
 		if err := k.check(); err != nil {
 			return fmt.Errorf("day_keys: key %d: %w", i, err)
 		}
-		for _, other := range s.DayKeys.Keys[:i] {
+		for _, other := range l.Keys[:i] {
 			if k.ID == other.ID || k.From.Before(other.To) && other.From.Before(k.To) {
 				return fmt.Errorf("day_keys: key %d: same id as, or overlaps, another", i)
 			}
 		}
 	}
-	s.skipBadDCCKeys()
 	return nil
 }
 
@@ -109,7 +131,13 @@ func (d *DCCKeys) UnmarshalJSON(data []byte) error {
 		return fmt.Errorf("dcc_keys: %d entries, at most %d", len(raw.Keys), MaxDCCKeys)
 	}
 	*d = DCCKeys{Issued: raw.Issued}
-	for i, r := range raw.Keys {
+	d.read(raw.Keys)
+	return nil
+}
+
+// read reads the keys one by one.
+func (d *DCCKeys) read(raw []json.RawMessage) {
+	for i, r := range raw {
 		var k DCCKey
 		if err := decodeStrict(r, &k); err != nil {
 			d.bad = append(d.bad, Skipped{List: "dcc_keys", Index: i, KID: k.KID.String(), Why: strings.TrimPrefix(err.Error(), "json: ")})
@@ -118,7 +146,6 @@ func (d *DCCKeys) UnmarshalJSON(data []byte) error {
 		d.Keys = append(d.Keys, k)
 		d.places = append(d.places, i)
 	}
-	return nil
 }
 
 func decodeStrict(data []byte, v any) error {

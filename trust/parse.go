@@ -15,7 +15,7 @@ func Parse(data []byte) (*Snapshot, error) {
 	if len(data) > MaxBytes {
 		return nil, ErrTooLarge
 	}
-	if err := scan(data); err != nil {
+	if err := (scanner{longest: longest}).scan(data); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrFormat, err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
@@ -53,23 +53,33 @@ const (
 	maxDepth   = 8
 	maxMembers = 64 // of one object: no struct has half as many
 	maxKey     = 40 // characters of a key
+
+	// Of what is kept as it is, for others to read: rules of places abroad.
+	maxFreeDepth   = 48
+	maxFreeMembers = 256
+	maxFreeEntries = 1024
 )
 
-// longest is how many entries a list may have, by its key; what is not here is
-// a short list. Lists of one name share the greatest limit: which of them may
-// have fewer, check knows. An entry of three bytes can take three hundred in
-// memory, so this is asked before anything is decoded.
+// longest is how many entries a list of a snapshot may have, by its key; what is
+// not here is a short list. Lists of one name share the greatest limit: which of
+// them may have fewer, check knows. An entry of three bytes can take three
+// hundred in memory, so this is asked before anything is decoded.
 var longest = map[string]int{
 	"keys": max(MaxIssuers, MaxDCCKeys, MaxDayKeys), "rules": MaxPolicies, "superseded": MaxRevoked, "withdrawn": MaxRevoked,
 }
 
-// scan walks the JSON once for what encoding/json lets pass: duplicate keys,
-// keys that it takes for another one (it folds case, and U+017F into s), depth,
+// scanner walks JSON once for what encoding/json lets pass: duplicate keys, keys
+// that it takes for another one (it folds case, and U+017F into s), depth,
 // endless lists, anything after the value, null.
-func scan(data []byte) error {
+type scanner struct {
+	longest map[string]int
+	free    string // key whose value has keys and values of any kind, "" none
+}
+
+func (s scanner) scan(data []byte) error {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if err := scanValue(dec, "", 0); err != nil {
+	if err := s.value(dec, "", 0, false); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -78,9 +88,17 @@ func scan(data []byte) error {
 	return nil
 }
 
-// scanValue scans the value of a key; the entries of a list have its key.
-func scanValue(dec *json.Decoder, under string, depth int) error {
-	if depth > maxDepth {
+// value scans the value of a key; the entries of a list have its key.
+func (s scanner) value(dec *json.Decoder, under string, depth int, free bool) error {
+	deepest, members, entries := maxDepth, maxMembers, MaxRegions
+	if n, known := s.longest[under]; known {
+		entries = n
+	}
+	if free {
+		deepest, members = maxFreeDepth, maxFreeMembers
+		entries = max(entries, maxFreeEntries)
+	}
+	if depth > deepest {
 		return errors.New("nested too deep")
 	}
 	tok, err := dec.Token()
@@ -99,33 +117,31 @@ func scanValue(dec *json.Decoder, under string, depth int) error {
 			if seen[name] {
 				return fmt.Errorf("key %.40q stands twice", name)
 			}
-			if !word(name, maxKey) {
+			if !free && !word(name, maxKey) || len(name) > 2*maxKey {
 				return fmt.Errorf("unknown field %.40q", name)
 			}
-			if seen[name] = true; len(seen) > maxMembers {
-				return fmt.Errorf("an object with more than %d keys", maxMembers)
+			if seen[name] = true; len(seen) > members {
+				return fmt.Errorf("an object with more than %d keys", members)
 			}
-			if err := scanValue(dec, name, depth+1); err != nil {
+			if err := s.value(dec, name, depth+1, free || s.free != "" && name == s.free); err != nil {
 				return err
 			}
 		}
 		_, err = dec.Token()
 	case json.Delim('['):
-		limit, known := longest[under]
-		if !known {
-			limit = MaxRegions
-		}
 		for n := 1; dec.More(); n++ {
-			if n > limit {
-				return fmt.Errorf("%.40q: more than %d entries", under, limit)
+			if n > entries {
+				return fmt.Errorf("%.40q: more than %d entries", under, entries)
 			}
-			if err := scanValue(dec, under, depth+1); err != nil {
+			if err := s.value(dec, under, depth+1, free); err != nil {
 				return err
 			}
 		}
 		_, err = dec.Token()
 	case nil:
-		return errors.New("null stands for nothing here; leave the key out")
+		if !free {
+			return errors.New("null stands for nothing here; leave the key out")
+		}
 	}
 	if err != nil {
 		return errors.New("not JSON")

@@ -44,9 +44,29 @@ type Snapshot struct {
 	DCCKeys DCCKeys     `json:"dcc_keys,omitzero"`
 	DayKeys DayKeys     `json:"day_keys,omitzero"`
 
+	// What only a repository's targets hold (Assemble): no part of the JSON form.
+	ReceiptKeys       []ReceiptKey `json:"-"` // hubs' keys, which sign receipts
+	ReceiptKeysIssued time.Time    `json:"-"`
+	HubCA             []HubCA      `json:"-"` // hubs' certificate authorities
+	HubCAIssued       time.Time    `json:"-"`
+	Foreign           Foreign      `json:"-"` // what foreign credentials need beside DCCKeys
+
+	// OfflineIssued is the newest date that an offline key has signed, where
+	// Issued is an online one's; zero: Issued is an offline date itself.
+	OfflineIssued time.Time `json:"-"`
+
 	// Skipped are the foreign keys that were left out, and why. Parse sets it;
 	// it is no part of the form.
 	Skipped []Skipped `json:"-"`
+}
+
+// Anchor is the newest date in s that an offline key has signed: time has passed
+// it, whoever holds the hub.
+func (s *Snapshot) Anchor() time.Time {
+	if s.OfflineIssued.IsZero() {
+		return s.Issued
+	}
+	return s.OfflineIssued
 }
 
 // ID is an 8-byte id: a native kid or cti. In JSON 16 lower-case hex digits.
@@ -196,8 +216,11 @@ func (s *Snapshot) DayKeyAt(t time.Time) (DayKey, bool) {
 
 // Age is how old one list is.
 type Age struct {
-	List      string        // "issuers", "policy", "revoked", "dcc_keys", "day_keys"
-	Issued    time.Time     // the list's own date
+	// List is "issuers", "policy", "revoked", "dcc_keys", "day_keys"; where a
+	// repository has them also "receipt_keys", "hub_ca", "dcc_revoked",
+	// "dcc_rules", "valuesets", "shc_issuers", "shc_revoked", "nzcp_did", "csca".
+	List      string
+	Issued    time.Time     // the list's own date; of several files the oldest
 	Confirmed time.Time     // the signed date that last vouched for it
 	Age       time.Duration // since Confirmed; 0 when that lies ahead
 	Entries   int
@@ -206,22 +229,42 @@ type Age struct {
 // Ages tells for each list its own date and how long ago the signer last
 // vouched for it: at the snapshot's date; for revocations at the older of that
 // and the list's own date, because a list that is not made anew may lack the
-// newest entries.
+// newest entries. Of the lists that only a repository has those stand here that
+// it does have.
 func (s *Snapshot) Ages(now time.Time) []Age {
 	if s == nil {
 		return nil
 	}
-	revoked := s.Issued
-	if !s.Revoked.Issued.IsZero() && s.Revoked.Issued.Before(revoked) {
-		revoked = s.Revoked.Issued
+	older := func(own time.Time) time.Time {
+		if !own.IsZero() && own.Before(s.Issued) {
+			return own
+		}
+		return s.Issued
 	}
 	ages := []Age{
 		{List: "issuers", Issued: s.Issuers.Issued, Confirmed: s.Issued, Entries: len(s.Issuers.Keys)},
 		{List: "policy", Issued: s.Policy.Issued, Confirmed: s.Issued, Entries: len(s.Policy.Rules)},
-		{List: "revoked", Issued: s.Revoked.Issued, Confirmed: revoked, Entries: len(s.Revoked.Superseded) + len(s.Revoked.Withdrawn)},
+		{List: "revoked", Issued: s.Revoked.Issued, Confirmed: older(s.Revoked.Issued), Entries: len(s.Revoked.Superseded) + len(s.Revoked.Withdrawn)},
 		{List: "dcc_keys", Issued: s.DCCKeys.Issued, Confirmed: s.Issued, Entries: len(s.DCCKeys.Keys)},
 		{List: "day_keys", Issued: s.DayKeys.Issued, Confirmed: s.Issued, Entries: len(s.DayKeys.Keys)},
 	}
+	add := func(list string, issued, confirmed time.Time, entries int) {
+		if !issued.IsZero() {
+			ages = append(ages, Age{List: list, Issued: issued, Confirmed: confirmed, Entries: entries})
+		}
+	}
+	f := &s.Foreign
+	add("receipt_keys", s.ReceiptKeysIssued, s.Issued, len(s.ReceiptKeys))
+	add("hub_ca", s.HubCAIssued, s.Issued, len(s.HubCA))
+	issued, n := f.dccRevoked()
+	add("dcc_revoked", issued, older(issued), n)
+	issued, n = f.dccRules()
+	add("dcc_rules", issued, s.Issued, n)
+	add("valuesets", f.ValueSets.Issued, s.Issued, len(f.ValueSets.Sets))
+	add("shc_issuers", f.SHCIssuers.Issued, s.Issued, len(f.SHCIssuers.Issuers))
+	add("shc_revoked", f.SHCRevoked.Issued, older(f.SHCRevoked.Issued), len(f.SHCRevoked.Lists))
+	add("nzcp_did", f.NZCP.Issued, s.Issued, len(f.NZCP.Issuers))
+	add("csca", f.CSCA.Issued, s.Issued, len(f.CSCA.Certificates))
 	for i := range ages {
 		ages[i].Age = max(0, now.Sub(ages[i].Confirmed))
 	}
@@ -233,9 +276,9 @@ func (s *Snapshot) Age(now time.Time) time.Duration { return max(0, now.Sub(s.Is
 
 // Follows says whether next may take the place of what is installed. It returns
 // ErrRolledBack for a lower version, and ErrDayKey when a day key that was
-// published has become another one, or one that was destroyed has come back:
-// whoever asks for that wants to open what is sealed. The same version may be
-// installed again; nil is followed by everything.
+// published has become another one or has gone, or one that was destroyed has
+// come back: whoever asks for that wants to open what is sealed. The same version
+// may be installed again; nil is followed by everything.
 func Follows(next, installed *Snapshot) error {
 	if installed == nil {
 		return nil
@@ -243,14 +286,30 @@ func Follows(next, installed *Snapshot) error {
 	if next == nil || next.Version < installed.Version {
 		return fmt.Errorf("%w: version %d is installed", ErrRolledBack, installed.Version)
 	}
-	known := make(map[string]DayKey, len(installed.DayKeys.Keys))
-	for _, k := range installed.DayKeys.Keys {
-		known[k.ID] = k
+	return DaysFollow(next, installed)
+}
+
+// DaysFollow is the part of Follows about day keys, whatever the versions are:
+// a day that was published keeps its key and its times, one that was destroyed
+// stays so, and one that is not over when the next list is issued is not left
+// out, else it could come back as another in two steps.
+func DaysFollow(next, installed *Snapshot) error {
+	if installed == nil {
+		return nil
 	}
+	now := make(map[string]DayKey, len(next.DayKeys.Keys))
 	for _, k := range next.DayKeys.Keys {
-		was, ok := known[k.ID]
+		now[k.ID] = k
+	}
+	for _, was := range installed.DayKeys.Keys {
+		k, ok := now[was.ID]
 		switch {
-		case !ok || k.Destroyed:
+		case !ok && was.To.After(next.DayKeys.Issued):
+			return fmt.Errorf("%w: %s was published and is missing", ErrDayKey, was.ID)
+		case !ok:
+		case !k.From.Equal(was.From) || !k.To.Equal(was.To):
+			return fmt.Errorf("%w: %s has other times than published", ErrDayKey, k.ID)
+		case k.Destroyed:
 		case was.Destroyed:
 			return fmt.Errorf("%w: %s was destroyed and is back", ErrDayKey, k.ID)
 		case !bytes.Equal(k.PublicKey, was.PublicKey):

@@ -89,7 +89,7 @@ func (v *Verifier) native(j *judgement, text []byte, at Instant, policy trust.Po
 	if v, ok := j.presented(shown, c, at); !ok {
 		return v
 	}
-	if withdrawn, found := v.revoked[c.CTI]; found {
+	if withdrawn, found := v.revoked.Find(c.CTI); found {
 		if withdrawn {
 			return j.refuse(stepRevocation, Invalid, Revoked, "withdrawn")
 		}

@@ -19,7 +19,7 @@ type Verifier struct {
 
 	issuers map[[8]byte][]issuer
 	signers map[string][]trust.DCCSigner // by kid
-	revoked map[[8]byte]bool             // cti; true: withdrawn
+	revoked trust.RevokedIndex           // by cti
 }
 
 type issuer struct {
@@ -48,13 +48,7 @@ func New(s *trust.Snapshot) *Verifier {
 			v.signers[string(d.KID)] = append(v.signers[string(d.KID)], d)
 		}
 	}
-	v.revoked = make(map[[8]byte]bool, len(s.Revoked.Superseded)+len(s.Revoked.Withdrawn))
-	for _, id := range s.Revoked.Superseded {
-		v.revoked[id] = false
-	}
-	for _, id := range s.Revoked.Withdrawn { // an id on both lists is withdrawn
-		v.revoked[id] = true
-	}
+	v.revoked = s.Revoked.Index()
 	return v
 }
 
