@@ -21,7 +21,9 @@ func (h *Hub) device(r *http.Request) (store.Gate, *refusal) {
 	}
 	cert := r.TLS.VerifiedChains[0][0]
 	if now := h.now(); now.After(cert.NotAfter) || now.Before(cert.NotBefore) {
-		return store.Gate{}, &refusal{status: http.StatusUnauthorized, word: "certificate_expired", detail: "renew the certificate at " + enroll.PathRenewExpired}
+		// A handshake would refuse it in a way that the gate knows what to do about
+		// (renew); 401 it takes for a revocation. So it is sent into a new handshake.
+		return store.Gate{}, &refusal{status: http.StatusServiceUnavailable, word: certificateExpired, detail: "the certificate ended while its connection lived: connect again", after: time.Second}
 	}
 	device, err := enroll.DeviceOf(cert)
 	if err != nil {
@@ -29,6 +31,9 @@ func (h *Hub) device(r *http.Request) (store.Gate, *refusal) {
 	}
 	return h.gate(r.Context(), device)
 }
+
+// certificateExpired is the word of an answer after which the connection is closed.
+const certificateExpired = "certificate_expired"
 
 // gate looks a device up, at most gateTTL late.
 func (h *Hub) gate(ctx context.Context, device [16]byte) (store.Gate, *refusal) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,6 +48,7 @@ type Hub struct {
 	queue      *queue
 	conns      *connections
 	stopping   atomic.Bool
+	said       sayings
 	desk       // of enrolment, people and trust
 }
 
@@ -66,6 +68,9 @@ func New(cfg Config) (*Hub, error) {
 	}
 	if cfg.Interval <= 0 {
 		cfg.Interval = 10 * time.Second
+	}
+	if cfg.Interval < time.Second || cfg.Interval > 24*time.Hour {
+		return nil, fmt.Errorf("an upload interval of %s: want 1 s to 24 h", cfg.Interval)
 	}
 	h := &Hub{cfg: cfg, store: cfg.Store, keys: cfg.Keys, log: cfg.Log, limits: cfg.Limits.filled()}
 	h.receiptKey = record.KeyID(cfg.Keys.Receipt.Public().(ed25519.PublicKey))
@@ -110,6 +115,9 @@ func (h *Hub) refuse(w http.ResponseWriter, no *refusal) {
 	if no.after > 0 {
 		w.Header().Set("Retry-After", retryAfter(no.after))
 	}
+	if no.word == certificateExpired {
+		w.Header().Set("Connection", "close")
+	}
 	h.problem(w, no.status, no.word, no.detail)
 }
 
@@ -132,20 +140,57 @@ func (h *Hub) answer(w http.ResponseWriter, status int, v any) {
 }
 
 // storeRefusal is the answer to an error of the store.
-func (h *Hub) storeRefusal(ctx context.Context, what string, err error) *refusal {
-	h.metrics.storeErrors.WithLabelValues(storeErrorWord(err)).Inc()
-	switch {
-	case errors.Is(err, store.ErrFull):
-		h.log.Error("store is full", "doing", what)
-		return &refusal{http.StatusServiceUnavailable, "store_full", "the hub has no room; it asks for the hub's operator", 30 * time.Second}
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		h.log.Error("store cannot be reached", "doing", what, "error", err)
-		return &refusal{http.StatusServiceUnavailable, "store_unavailable", "the hub cannot reach its store; send it again later", 5 * time.Second}
-	case ctx.Err() != nil: // the client has gone
-		return &refusal{http.StatusServiceUnavailable, "stopped", "the request was given up", 5 * time.Second}
+func (h *Hub) storeRefusal(ctx context.Context, doing string, err error) *refusal {
+	no := refusalOf(ctx, err)
+	if no.word == "stopped" {
+		return no
 	}
-	h.log.Error("store failed", "doing", what, "error", err)
-	return &refusal{http.StatusServiceUnavailable, "store_failed", "the hub's store failed; send it again later", 30 * time.Second}
+	h.metrics.storeErrors.WithLabelValues(storeErrorWord(err)).Inc()
+	if h.said.due(no.word, h.now()) {
+		h.log.Error("store failed", "kind", storeErrorWord(err), "doing", doing, "error", err)
+	}
+	return no
+}
+
+// refusalOf says what a client is told when the store did not do something.
+func refusalOf(ctx context.Context, err error) *refusal {
+	no := &refusal{status: http.StatusServiceUnavailable, word: "store_failed", detail: "the hub's store failed: send it again later", after: 30 * time.Second}
+	switch {
+	case errors.Is(err, errBusy):
+		return busy()
+	case errors.Is(err, store.ErrFull):
+		no.word, no.detail = "store_full", "the hub has no room: its operator must make some"
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
+		no.word, no.detail, no.after = "store_unavailable", "the hub cannot reach its store: send it again later", 5*time.Second
+	case ctx.Err() != nil: // the client has gone
+		no.word, no.detail, no.after = "stopped", "the request was given up", time.Second
+	}
+	return no
+}
+
+func busy() *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, word: "busy", detail: "more comes than the hub can take: send it again later", after: 2 * time.Second}
+}
+
+// sayings keeps one cause from filling the log: each is said once in sayEvery.
+type sayings struct {
+	mu   sync.Mutex
+	last map[string]time.Time // by cause: a handful of constants
+}
+
+const sayEvery = 30 * time.Second
+
+func (s *sayings) due(cause string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if since := now.Sub(s.last[cause]); since >= 0 && since < sayEvery {
+		return false
+	}
+	if s.last == nil {
+		s.last = map[string]time.Time{}
+	}
+	s.last[cause] = now
+	return true
 }
 
 func storeErrorWord(err error) string {

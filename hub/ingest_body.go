@@ -145,7 +145,7 @@ func bodyRefusal(err error) *refusal {
 	case errors.Is(err, errNotWhole):
 		return &refusal{status: http.StatusBadRequest, word: "not_whole", detail: "the body did not come whole: send it again"}
 	}
-	return &refusal{http.StatusServiceUnavailable, "stopped", "the request was given up", time.Second}
+	return &refusal{status: http.StatusServiceUnavailable, word: "stopped", detail: "the request was given up", after: time.Second}
 }
 
 // readBody reads a body of at most limit bytes.

@@ -32,7 +32,7 @@ func (h *Hub) report(r *http.Request) (enroll.Orders, *refusal) {
 	}
 	// A report is a commit like a segment, and goes by the same turnstile.
 	if wait, ok := h.turns.enter(gate.Device, h.now()); !ok {
-		return enroll.Orders{}, &refusal{http.StatusTooManyRequests, "slow_down", "this gate sends more than its share", wait}
+		return enroll.Orders{}, slowDown(wait)
 	}
 	defer h.turns.leave(gate.Device)
 	body, no := h.readBody(r, enroll.MaxReport)

@@ -26,7 +26,7 @@ func (h *Hub) postSegment(w http.ResponseWriter, r *http.Request) {
 	}
 	if wait, ok := h.turns.enter(gate.Device, h.now()); !ok {
 		h.metrics.outcome[wasLimited].Inc()
-		h.refuse(w, &refusal{http.StatusTooManyRequests, "slow_down", "this gate sends more than its share", wait})
+		h.refuse(w, slowDown(wait))
 		return
 	}
 	defer h.turns.leave(gate.Device)
@@ -162,7 +162,7 @@ func (h *Hub) read(ctx context.Context, b []byte, from claim) reading {
 	plain, sealed, err := record.SplitSegment(b)
 	if err != nil { // it was parsed: a fault of ours, and no reason to refuse it for good
 		h.log.Error("a segment that parses does not split", "error", err)
-		return reading{no: &refusal{http.StatusServiceUnavailable, "internal", "the hub failed at this; send it again later", time.Minute}, outcome: wasUnready}
+		return reading{no: &refusal{status: http.StatusServiceUnavailable, word: "internal", detail: "the hub failed at this: send it again later", after: time.Minute}, outcome: wasUnready}
 	}
 	read.incoming.Before, read.incoming.Head = segment.Before, segment.Head
 	read.incoming.ContextID, read.incoming.Context = segment.ContextID, segment.Context
@@ -194,7 +194,7 @@ func (h *Hub) settle(ctx context.Context, read reading) verdict {
 	put, err := h.queue.put(ctx, read.incoming)
 	if err != nil {
 		h.metrics.outcome[wasUnready].Inc()
-		return unready(h.putRefusal(ctx, err))
+		return unready(refusalOf(ctx, err)) // the queue has logged the cause, once
 	}
 	switch put.Outcome {
 	case store.Stored:
@@ -215,7 +215,7 @@ func (h *Hub) settle(ctx context.Context, read reading) verdict {
 	default:
 		h.metrics.outcome[wasUnready].Inc()
 		h.log.Error("the store gave an outcome that is none", "outcome", int(put.Outcome))
-		return unready(h.putRefusal(ctx, errStoreFault))
+		return unready(refusalOf(ctx, errStoreFault))
 	}
 	return verdict{status: http.StatusOK, receipt: h.receipt(read, record.Stored)}
 }
@@ -308,7 +308,7 @@ func (h *Hub) unreadable(ctx context.Context, b []byte, from claim) reading {
 	head, err := record.SegmentHead(b)
 	switch {
 	case errors.Is(err, record.ErrNewerSegment):
-		return reading{no: &refusal{http.StatusServiceUnavailable, "newer_form", "the segment is of a newer form than this hub reads: bring the hub up to date", 5 * time.Minute}, outcome: wasUnready}
+		return reading{no: newerForm(), outcome: wasUnready}
 	case err != nil:
 		return reading{no: &refusal{status: http.StatusBadRequest, word: "form", detail: "the body is not a segment"}, outcome: wasMalformed}
 	}
@@ -351,24 +351,12 @@ func unservedAs(no *refusal) outcome {
 	return wasDenied
 }
 
-// putRefusal is the answer when the store did not take a segment. The queue has
-// logged the cause, once.
-func (h *Hub) putRefusal(ctx context.Context, err error) *refusal {
-	switch {
-	case errors.Is(err, errBusy):
-		return busy()
-	case errors.Is(err, store.ErrFull):
-		return &refusal{http.StatusServiceUnavailable, "store_full", "the hub has no room: its operator must make some", 30 * time.Second}
-	case errors.Is(err, store.ErrUnavailable), errors.Is(err, context.DeadlineExceeded):
-		return &refusal{http.StatusServiceUnavailable, "store_unavailable", "the hub cannot reach its store: send it again later", 5 * time.Second}
-	case ctx.Err() != nil:
-		return &refusal{http.StatusServiceUnavailable, "stopped", "the request was given up", time.Second}
-	}
-	return &refusal{http.StatusServiceUnavailable, "store_failed", "the hub's store failed: send it again later", 30 * time.Second}
+func slowDown(wait time.Duration) *refusal {
+	return &refusal{status: http.StatusTooManyRequests, word: "slow_down", detail: "this gate sends more than its share", after: wait}
 }
 
-func busy() *refusal {
-	return &refusal{http.StatusServiceUnavailable, "busy", "more comes than the hub can take: send it again later", 2 * time.Second}
+func newerForm() *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, word: "newer_form", detail: "the segment is of a newer form than this hub reads: bring the hub up to date", after: 5 * time.Minute}
 }
 
 // denied answers a request for a segment that is not served.

@@ -375,7 +375,10 @@ func TestWhoMaySend(t *testing.T) {
 		w.taken(w.post(client, pack(mine.Bytes)), mine)
 		w.advance(2 * time.Minute)
 		defer w.advance(-2 * time.Minute)
-		w.refused(w.post(client, pack(mine.Bytes)), http.StatusUnauthorized, "certificate_expired")
+		w.refused(w.post(client, pack(mine.Bytes)), http.StatusServiceUnavailable, "certificate_expired")
+		if a, err := w.try(client, pack(mine.Bytes), "zstd"); err == nil { // the connection is gone, and a handshake refuses it
+			t.Errorf("answer = %d %s", a.status, a.body)
+		}
 	})
 	t.Run("a gate whose word nobody compared", func(t *testing.T) {
 		pending := w.gate("A3")
