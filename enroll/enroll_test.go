@@ -8,6 +8,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"math/big"
@@ -48,10 +49,20 @@ func TestTokenComesBack(t *testing.T) {
 	}
 }
 
+func TestAddressesOfAHub(t *testing.T) {
+	for _, url := range []string{"https://hub", "https://hub.example:8443", "https://10.0.0.1:65535", "https://[fe80::1]", "https://[::1]:8443", "https://xn--hb-wia.example"} {
+		if err := CheckURL(url); err != nil {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}
+
 func TestTokenRefuses(t *testing.T) {
 	for _, url := range []string{
 		"", "http://hub", "https://", "https://hub/path", "https://u:p@hub", "https://hub?q", "https://hub#f", "https://hub#", "https://hub\n",
-		"https://häb", "https://" + strings.Repeat("a", 200),
+		"https://häb", "https://" + strings.Repeat("a", 200), "HTTPS://hub", "https://hub:", "https://hub:0", "https://hub:65536", "https://hub:08443",
+		"https://hub:+1", "https://a:1:2", "https://hub%41", "https://hub/", "https:// hub", "https://-hub", "https://[::1", "https://::1", "https://[::1%25eth0]",
+		"https://[10.0.0.1]", "https://[::1]x", "https://[::1]]", "https://hub\\x", "https://hub'",
 	} {
 		x := testToken()
 		x.URL = url
@@ -100,6 +111,11 @@ func TestRequestProvesItsKeys(t *testing.T) {
 		{"another certificate request", func(r *Request) { r.CSR = other.CSR }, ErrProof},
 		{"a changed bit in the request", func(r *Request) { r.CSR = slices.Clone(r.CSR); r.CSR[len(r.CSR)-5] ^= 1 }, ErrProof},
 		{"a token that is none", func(r *Request) { r.Token = "AA" }, ErrRequest},
+		{"a token with a line end", func(r *Request) { r.Token = r.Token[:42] + "\n" }, ErrRequest},
+		{"a replayed proof", func(r *Request) { r.Proof = other.Proof }, ErrProof},
+		{"an oversized certificate request", func(r *Request) { r.CSR = make([]byte, maxCSR+1) }, ErrRequest},
+		{"an oversized old certificate", func(r *Request) { r.Token, r.OldCert, r.OldProof = "", make([]byte, maxCert+1), []byte{1} }, ErrRequest},
+		{"a version that moves the cursor", func(r *Request) { r.Version = "\x1b[H" }, ErrRequest},
 		{"a device in capitals", func(r *Request) { r.Device = strings.ToUpper(r.Device[:30]) + "AB" }, ErrRequest},
 		{"an old certificate without its proof", func(r *Request) { r.Token, r.OldCert = "", []byte{1} }, ErrRequest},
 	} {
@@ -139,6 +155,77 @@ func TestOtherKindsOfKeysAreRefused(t *testing.T) {
 		r.Proof = ed25519.Sign(segment, proofText(csr, sha256.Sum256(token.Secret[:]), testDevice))
 		if _, err := r.Prove(); !errors.Is(err, ErrRequest) {
 			t.Errorf("%s: got %v, want ErrRequest", name, err)
+		}
+	}
+}
+
+// For these keys anybody makes a signature that holds: R = the neutral point, S
+// = 0, at least for one message in eight.
+func TestKeysWithoutASecretAreRefused(t *testing.T) {
+	for name, text := range map[string]string{
+		"order 1":                "0100000000000000000000000000000000000000000000000000000000000000",
+		"order 1, not canonical": "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"order 2":                "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+		"order 4":                "0000000000000000000000000000000000000000000000000000000000000000",
+		"order 4, the other":     "0000000000000000000000000000000000000000000000000000000000000080",
+		"order 8":                "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+		"order 8, another":       "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+	} {
+		weak, err := hex.DecodeString(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		forged := make([]byte, ed25519.SignatureSize)
+		forged[0] = 1
+		holds := false
+		for i := range 200 {
+			holds = holds || ed25519.Verify(weak, []byte{byte(i)}, forged)
+		}
+		if !holds {
+			t.Errorf("%s: the forgery does not even hold", name)
+		}
+		if !smallOrder(weak) {
+			t.Errorf("%s: taken", name)
+		}
+	}
+	token := testToken()
+	r, err := NewRequest(&token, testDevice, tlsKey(t), segmentKey("s"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Segment, r.Proof = make([]byte, 32), make([]byte, 64)
+	r.Segment[0], r.Proof[0] = 1, 1
+	if _, err := r.Prove(); !errors.Is(err, ErrProof) {
+		t.Errorf("got %v, want ErrProof", err)
+	}
+	for i := range 50 {
+		if smallOrder(segmentKey(strings.Repeat("k", i)).Public().(ed25519.PublicKey)) {
+			t.Errorf("key %d is refused", i)
+		}
+	}
+}
+
+func TestCertificateRequestNamesNothingElse(t *testing.T) {
+	token, segment, key := testToken(), segmentKey("s"), tlsKey(t)
+	for name, with := range map[string]x509.CertificateRequest{
+		"another device":        {URIs: []*url.URL{DeviceURI([16]byte{9})}},
+		"two devices":           {URIs: []*url.URL{DeviceURI(testDevice), DeviceURI([16]byte{9})}},
+		"nobody":                {},
+		"a host too":            {URIs: []*url.URL{DeviceURI(testDevice)}, DNSNames: []string{"hub.example"}},
+		"a person too":          {URIs: append(PersonURIs("x", "manager", nil), DeviceURI(testDevice))},
+		"signed with a new sum": {URIs: []*url.URL{DeviceURI(testDevice)}, SignatureAlgorithm: x509.ECDSAWithSHA512},
+	} {
+		csr, err := x509.CreateCertificateRequest(rand.Reader, &with, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := NewRequest(&token, testDevice, key, segment, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.CSR, r.Proof = csr, ed25519.Sign(segment, proofText(csr, sha256.Sum256(token.Secret[:]), testDevice))
+		if _, err := r.Prove(); !errors.Is(err, ErrProof) && !errors.Is(err, ErrRequest) {
+			t.Errorf("%s: got %v", name, err)
 		}
 	}
 }
@@ -220,8 +307,16 @@ func TestCertificatesNameOne(t *testing.T) {
 	if _, _, _, err := PersonOf(both); err == nil {
 		t.Error("somebody is both")
 	}
-	if _, _, _, err := PersonOf(certificateOf(t, key, PersonURIs("x", "king", nil))); err == nil {
-		t.Error("a role that there is not")
+	for what, uris := range map[string][]*url.URL{
+		"a role that there is not": PersonURIs("x", "king", nil), "a name of nothing": PersonURIs("", "manager", nil),
+		"a name that moves the cursor": PersonURIs("a\x1bb", "manager", nil), "two names": append(PersonURIs("x", "manager", nil), PersonURIs("y", "manager", nil)...),
+		"something after the name":  {{Scheme: "checkpoint", Opaque: "person:x", RawQuery: "y"}, personURI("role", "manager")},
+		"a venue that is not a URI": append(PersonURIs("x", "manager", nil), &url.URL{Scheme: "other", Opaque: "venue:A"}),
+		"too many venues":           PersonURIs("x", "manager", slices.Repeat([]string{"A"}, MaxVenues+1)),
+	} {
+		if _, _, _, err := PersonOf(certificateOf(t, key, uris)); err == nil {
+			t.Error(what)
+		}
 	}
 }
 

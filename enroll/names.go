@@ -58,7 +58,8 @@ func PersonOf(cert *x509.Certificate) (name, role string, venues []string, err e
 	for _, u := range cert.URIs {
 		what, escaped, _ := strings.Cut(u.Opaque, ":")
 		value, err := url.PathUnescape(escaped)
-		if err != nil || u.Scheme != "checkpoint" || value == "" {
+		// What does not become the same again said more than was read of it.
+		if err != nil || !ValidName(value) || personURI(what, value).String() != u.String() {
 			return "", "", nil, errCertificate
 		}
 		switch {

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -10,7 +11,9 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"math/big"
 	"net/url"
+	"slices"
 )
 
 // What each proof signs begins with its own domain.
@@ -113,11 +116,19 @@ func (r Request) Prove() (Proven, error) {
 	if !ok || key.Curve != elliptic.P256() {
 		return Proven{}, fmt.Errorf("%w: the TLS key is not P-256", ErrRequest)
 	}
+	// CheckSignature alone would take SHA-1.
+	if csr.SignatureAlgorithm != x509.ECDSAWithSHA256 {
+		return Proven{}, fmt.Errorf("%w: the certificate request is signed by %s", ErrRequest, csr.SignatureAlgorithm)
+	}
 	if err := csr.CheckSignature(); err != nil {
 		return Proven{}, fmt.Errorf("%w: TLS key: %w", ErrProof, err)
 	}
-	if len(csr.URIs) != 1 || csr.URIs[0].String() != DeviceURI(p.Device).String() {
+	if len(csr.URIs) != 1 || csr.URIs[0].String() != DeviceURI(p.Device).String() ||
+		len(csr.DNSNames)+len(csr.EmailAddresses)+len(csr.IPAddresses) > 0 {
 		return Proven{}, fmt.Errorf("%w: the certificate request names another device", ErrProof)
+	}
+	if smallOrder(p.Segment) {
+		return Proven{}, fmt.Errorf("%w: the segment key is one that anybody signs by", ErrProof)
 	}
 	if !ed25519.Verify(p.Segment, proofText(r.CSR, p.Token, p.Device), r.Proof) {
 		return Proven{}, fmt.Errorf("%w: segment key", ErrProof)
@@ -141,6 +152,38 @@ func (r Request) Prove() (Proven, error) {
 		return Proven{}, fmt.Errorf("%w: the old certificate names another device", ErrProof)
 	}
 	return p, nil
+}
+
+// smallOrder reports whether key is one of the few points whose multiples all
+// are such points: a signature "by" one needs no private key, so that everybody
+// could sign that gate's segments. ed25519.Verify does not look (RFC 8032
+// §5.1.7 does not ask it to). crypto/ecdh does, once the point is moved to
+// Curve25519: u = (1+y)/(1−y), RFC 7748 §4.1.
+func smallOrder(key ed25519.PublicKey) bool {
+	p := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 255), big.NewInt(19))
+	le := slices.Clone(key)
+	le[31] &= 0x7f // the sign of x
+	slices.Reverse(le)
+	one, y := big.NewInt(1), new(big.Int).SetBytes(le)
+	below := new(big.Int).Sub(one, y)
+	if below.Mod(below, p).Sign() == 0 {
+		return true // the neutral point
+	}
+	u := y.Add(y, one)
+	u.Mul(u, below.ModInverse(below, p)).Mod(u, p)
+	u.FillBytes(le)
+	slices.Reverse(le)
+	point, err := ecdh.X25519().NewPublicKey(le)
+	if err != nil {
+		return true
+	}
+	any32 := sha256.Sum256(nil) // any scalar: it is made a multiple of 8
+	scalar, err := ecdh.X25519().NewPrivateKey(any32[:])
+	if err != nil {
+		return true
+	}
+	_, err = scalar.ECDH(point)
+	return err != nil
 }
 
 // Word is the six digits that gate and hub show when a gate was enrolled from a

@@ -1,8 +1,10 @@
 package enroll
 
 import (
+	"errors"
 	"fmt"
-	"net/url"
+	"net/netip"
+	"strconv"
 	"strings"
 
 	"checkpoint/healthcode/base45"
@@ -52,18 +54,37 @@ func ParseToken(text string) (Token, error) {
 	return t, nil
 }
 
-// CheckURL takes https://host or https://host:port, of at most 200 printable
-// ASCII characters, and nothing else.
+// CheckURL takes https://HOST or https://HOST:PORT in at most 200 characters,
+// and nothing else: HOST is a name of A-Z a-z 0-9 . - or an address, that of
+// IPv6 in brackets, PORT 1 to 65535.
 func CheckURL(text string) error {
-	for _, c := range []byte(text) {
-		if c <= ' ' || c > '~' {
-			return fmt.Errorf("the hub's address holds a character that is none")
+	bad := errors.New("the hub's address is not https://HOST:PORT")
+	rest, ok := strings.CutPrefix(text, "https://")
+	if !ok || len(text) > maxURL {
+		return bad
+	}
+	host, port := rest, ""
+	if i := strings.LastIndexByte(rest, ':'); i >= 0 && !strings.HasSuffix(rest, "]") {
+		host, port = rest[:i], rest[i+1:]
+		n, err := strconv.ParseUint(port, 10, 16)
+		if err != nil || n == 0 || port[0] == '0' || port[0] == '+' {
+			return bad
 		}
 	}
-	u, err := url.Parse(text)
-	if err != nil || len(text) > maxURL || u.Scheme != "https" || u.Hostname() == "" || u.User != nil ||
-		u.Path != "" || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || u.Opaque != "" || strings.HasSuffix(text, "#") {
-		return fmt.Errorf("the hub's address is not https://HOST:PORT")
+	if inner, ok := strings.CutPrefix(host, "["); ok {
+		addr, err := netip.ParseAddr(strings.TrimSuffix(inner, "]"))
+		if err != nil || !addr.Is6() || addr.Zone() != "" || !strings.HasSuffix(inner, "]") {
+			return bad
+		}
+		return nil
+	}
+	for _, c := range []byte(host) {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '.' || c == '-') {
+			return bad
+		}
+	}
+	if host == "" || host[0] == '.' || host[0] == '-' {
+		return bad
 	}
 	return nil
 }

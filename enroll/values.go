@@ -21,6 +21,7 @@ const (
 	MaxReport  = 16 << 10
 	MaxOrders  = 4 << 10
 
+	tokenText   = 43 // characters of 32 bytes in base64url
 	maxName     = 64
 	maxCSR      = 2 << 10
 	maxCert     = 4 << 10
@@ -47,8 +48,8 @@ func (r Request) check() error {
 	switch {
 	case err != nil || n != 16 || len(r.Device) != 32 || strings.ToLower(r.Device) != r.Device:
 		return bad("device: want 32 hex digits in small letters")
-	case len(r.Token) > 64:
-		return bad("token")
+	case r.Token != "" && len(r.Token) != tokenText:
+		return bad("token: want 32 bytes in base64url")
 	case len(r.CSR) == 0 || len(r.CSR) > maxCSR:
 		return bad("csr")
 	case len(r.Segment) != ed25519.PublicKeySize:
@@ -119,8 +120,11 @@ func ParseReport(b []byte) (Report, error) {
 		math.IsNaN(r.FPS) || r.FPS > 1000 || r.DiskUsed > 1000 || r.DiskDays < -1:
 		err = errors.New("a figure that cannot be")
 	}
+	const maxAge = math.MaxInt32 // 68 years
 	for list, age := range r.Ages {
-		if err == nil && (name("list_ages_s", list, 1, maxName) != nil || age < 0) {
+		// An age below zero is a list from the future of a gate whose clock is
+		// behind: just then the hub must hear of it.
+		if err == nil && (name("list_ages_s", list, 1, maxName) != nil || age > maxAge || age < -maxAge) {
 			err = errors.New("list_ages_s")
 		}
 	}
@@ -141,6 +145,9 @@ func ParseOrders(b []byte) (Orders, error) {
 	err := strict(b, MaxOrders, &o)
 	if err == nil {
 		err = place(o.State, o.Gate, o.Venue, o.VenueType, o.Interval)
+	}
+	if err == nil && o.Time.IsZero() {
+		err = errors.New("time is missing")
 	}
 	if err != nil {
 		return Orders{}, fmt.Errorf("%w: %w", ErrReport, err)
@@ -189,6 +196,9 @@ const maxDepth = 4
 func strict(b []byte, limit int, v any) error {
 	if len(b) > limit {
 		return fmt.Errorf("%d bytes, at most %d", len(b), limit)
+	}
+	if !utf8.Valid(b) {
+		return errors.New("not UTF-8")
 	}
 	scan := json.NewDecoder(bytes.NewReader(b))
 	scan.UseNumber()
