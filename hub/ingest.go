@@ -1,10 +1,13 @@
 package hub
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -97,9 +100,18 @@ func (q *queue) commitAll() {
 		if batch = q.take(batch[:0]); len(batch) == 0 {
 			return
 		}
+		oldest := batch[0]
+		slices.SortStableFunc(batch, inStream)
 		q.commit(batch)
-		q.done(batch)
+		q.done(oldest, batch)
 	}
+}
+
+// inStream orders a batch by stream and number: what one gate has in flight at
+// once makes no gap when a later one was read faster, and hubs that share a
+// store lock its streams in one order.
+func inStream(a, b *entry) int {
+	return cmp.Or(bytes.Compare(a.in.Device[:], b.in.Device[:]), bytes.Compare(a.in.Epoch[:], b.in.Epoch[:]), cmp.Compare(a.in.Number, b.in.Number))
 }
 
 // take moves what waits into batch, the oldest first. With nothing to take the
@@ -126,10 +138,10 @@ func (q *queue) take(batch []*entry) []*entry {
 	return batch
 }
 
-func (q *queue) done(batch []*entry) {
+func (q *queue) done(oldest *entry, batch []*entry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.busy, batch[0])
+	delete(q.busy, oldest)
 	for _, e := range batch {
 		q.bytes -= e.size
 	}

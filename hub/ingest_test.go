@@ -95,6 +95,31 @@ func TestOneBadSegmentDoesNotStopTheOthers(t *testing.T) {
 	}
 }
 
+// What one gate has in flight is stored in its order, though a later segment
+// was read faster.
+func TestBatchIsInTheOrderOfStreams(t *testing.T) {
+	w := newWorld(t)
+	letGo := w.held()
+	var waiting sync.WaitGroup
+	put := func(in store.Incoming, depth int) {
+		waiting.Go(func() {
+			if got, err := w.hub.queue.put(context.Background(), in); err != nil || got.Outcome != store.Stored || got.MissingFrom != 0 {
+				t.Errorf("segment %d: %+v, %v", in.Number, got, err)
+			}
+		})
+		until(t, "it to wait", func() bool { n, _ := w.hub.queue.depth(); return n == depth })
+	}
+	other := w.incoming(2)[1]
+	put(other, 1) // keeps the committer busy
+	for i, n := range []uint64{3, 1, 2} {
+		in := w.incoming(1)[0]
+		in.Number, in.First, in.Last = n, n, n
+		put(in, i+2)
+	}
+	letGo()
+	waiting.Wait()
+}
+
 func TestFullQueueSaysSo(t *testing.T) {
 	for _, tc := range []struct {
 		name  string

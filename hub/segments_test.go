@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -676,3 +677,19 @@ func (r *recorder) Header() http.Header                 { return r.header }
 func (r *recorder) WriteHeader(status int)              { r.status = status }
 func (r *recorder) Write(b []byte) (int, error)         { return r.body.Write(b) }
 func (r *recorder) ReadFrom(s io.Reader) (int64, error) { return r.body.ReadFrom(s) }
+
+// The page of formats shows what a hub says.
+func TestExampleOfAProblem(t *testing.T) {
+	want, err := os.ReadFile("../docs/examples/problem.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := newWorld(t)
+	g := w.gate("A1")
+	clone := *g
+	mine := g.cut(pass())
+	w.taken(g.post(mine), mine)
+	if a := clone.post(clone.cut(record.Void{To: 1})); !bytes.Equal(a.body, want) {
+		t.Errorf("the hub says\n%s\nthe example\n%s", a.body, want)
+	}
+}

@@ -159,8 +159,12 @@ func TestConnectionsAreBounded(t *testing.T) {
 	if n := w.hub.conns.open.Load(); n != 2 {
 		t.Errorf("%d connections are open, want 2", n)
 	}
+	if shakes(third, 100*time.Millisecond) {
+		t.Error("a third is served beside them")
+	}
+	third.Close()
 	first.Close()
-	if !shakes(third, 5*time.Second) {
+	if fourth := dial(); !shakes(fourth, 5*time.Second) {
 		t.Error("a place that was given back is not given on")
 	}
 }
