@@ -3,6 +3,7 @@ package localdb
 import (
 	"bufio"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -20,7 +21,9 @@ import (
 // The durability tests run a writer in a process of its own: this test binary
 // again, which TestMain turns into one. It prints each row that Append has
 // acknowledged as "seq token", the token standing in the row as its monotonic
-// time, until it is killed or a write fails.
+// time, each segment that was given as "cut first digest", and each generation
+// of trust that was installed as "trust version", until it is killed or a write
+// fails.
 const (
 	childFile = "CHECKPOINT_TEST_CHILD_FILE"
 	childMode = "CHECKPOINT_TEST_CHILD_SYNCHRONOUS"
@@ -78,6 +81,7 @@ func childCycle(path, _ string, _ uint64) error {
 
 // childWrite appends from several goroutines for ever, as a busy gate would:
 // rows alone and several at once, sealed and plain, counts and ticks between.
+// Beside them it cuts segments and installs trust.
 func childWrite(path, synchronous string, seed uint64) error {
 	ctx := context.Background()
 	db, err := open(ctx, path, testOptions(), synchronous)
@@ -103,7 +107,8 @@ func childWrite(path, synchronous string, seed uint64) error {
 		s.MonoMS = next
 		return s
 	}
-	failed := make(chan error, 3)
+	failed := make(chan error, 4)
+	go func() { failed <- childUpstream(db, take) }()
 	for worker := range uint64(3) {
 		go func() {
 			rng := rand.New(rand.NewPCG(seed, worker))
@@ -159,17 +164,90 @@ func childWrite(path, synchronous string, seed uint64) error {
 	return <-failed
 }
 
+// childSize is how large the large file of a generation is: two parts.
+const childSize = partSize + 1000
+
+// childUpstream is what a hub makes a gate do, for ever.
+func childUpstream(db *DB, take func() record.Stamp) error {
+	ctx := context.Background()
+	if _, ok, err := db.Enrolment(ctx); err != nil {
+		return err
+	} else if !ok {
+		if err := db.Enrol(ctx, take(), testEnrolment("north")); err != nil {
+			return err
+		}
+	}
+	for n := 0; ; n++ {
+		c, ok, err := db.NextCut(ctx, true, testSign)
+		if err != nil {
+			return err
+		}
+		if ok {
+			fmt.Printf("cut %d %x\n", c.First, c.SHA256)
+			r, raw := receipt(c, 0)
+			if err := db.Settle(ctx, take(), r, raw); err != nil {
+				return err
+			}
+		}
+		if n%10 > 0 {
+			continue
+		}
+		kept, err := db.Repositories(ctx)
+		if err != nil {
+			return err
+		}
+		version := uint64(1)
+		if len(kept) > 0 {
+			version = kept[0].Version + 1
+		}
+		if err := db.InstallRepository(ctx, take(), generationOf(version, childSize)); err != nil {
+			return err
+		}
+		fmt.Printf("trust %d\n", version)
+	}
+}
+
+// acked is what a writer was promised.
+type acked struct {
+	rows  map[uint64]uint64 // seq → token
+	cuts  map[uint64]string // first row → digest
+	trust uint64            // version
+}
+
+func newAcked() acked {
+	return acked{rows: make(map[uint64]uint64), cuts: make(map[uint64]string)}
+}
+
+// add takes in what another writer of the same file was promised, and says
+// which row was promised twice, or which segment is another now; 0 none.
+func (a *acked) add(b acked) (twice uint64) {
+	for seq, token := range b.rows {
+		if _, ok := a.rows[seq]; ok {
+			twice = seq
+		}
+		a.rows[seq] = token
+	}
+	for first, digest := range b.cuts {
+		if before, ok := a.cuts[first]; ok && before != digest {
+			twice = first
+		}
+		a.cuts[first] = digest
+	}
+	a.trust = max(a.trust, b.trust)
+	return twice
+}
+
 // child is a running writer.
 type child struct {
 	cmd    *exec.Cmd
 	stderr strings.Builder
-	acked  map[uint64]uint64 // seq → token
-	lines  chan int          // how many so far; closed when it ended
+	acked  acked
+	lines  chan int // how many rows so far; closed when it ended
 }
 
 func startChild(t *testing.T, path, synchronous string, seed uint64) *child {
 	t.Helper()
-	c := &child{cmd: exec.Command(os.Args[0]), acked: make(map[uint64]uint64), lines: make(chan int)}
+	c := &child{cmd: exec.Command(os.Args[0]), acked: newAcked(), lines: make(chan int)}
 	c.cmd.Env = append(os.Environ(), childFile+"="+path, childMode+"="+synchronous, childSeed+"="+strconv.FormatUint(seed, 10))
 	c.cmd.Stderr = &c.stderr
 	out, err := c.cmd.StdoutPipe()
@@ -183,10 +261,15 @@ func startChild(t *testing.T, path, synchronous string, seed uint64) *child {
 		defer close(c.lines)
 		for in := bufio.NewScanner(out); in.Scan(); {
 			var seq, token uint64
+			var digest string
 			// A line that the kill cut off was not read by anybody.
-			if n, err := fmt.Sscan(in.Text(), &seq, &token); n == 2 && err == nil {
-				c.acked[seq] = token
-				c.lines <- len(c.acked)
+			if n, err := fmt.Sscanf(in.Text(), "cut %d %64s", &seq, &digest); n == 2 && err == nil && len(digest) == 64 {
+				c.acked.cuts[seq] = digest
+			} else if n, err := fmt.Sscanf(in.Text(), "trust %d", &seq); n == 1 && err == nil {
+				c.acked.trust = max(c.acked.trust, seq)
+			} else if n, err := fmt.Sscan(in.Text(), &seq, &token); n == 2 && err == nil {
+				c.acked.rows[seq] = token
+				c.lines <- len(c.acked.rows)
 			}
 		}
 	}()
@@ -213,11 +296,11 @@ func (c *child) kill(t *testing.T) {
 	c.cmd.Wait()
 }
 
-// lost opens the file and compares: how many acknowledged rows are missing or
-// another's. All that is there must be in one unbroken chain, each token once.
+// lost opens the file and compares: how many acknowledged rows, segments and
+// generations are missing or another's. All that is there must be in one unbroken chain, each token once.
 // While nothing is missing there is one epoch: a file that lost no row is never
 // taken for an older copy.
-func lost(t *testing.T, path string, acked map[uint64]uint64) (missing int, rows uint64) {
+func lost(t *testing.T, path string, acked acked) (missing int, rows uint64) {
 	t.Helper()
 	ctx := context.Background()
 	db, err := Open(ctx, path, testOptions())
@@ -245,12 +328,59 @@ func lost(t *testing.T, path string, acked map[uint64]uint64) (missing int, rows
 			t.Errorf("rows %d and %d are the same", before, row.Seq)
 		}
 		tokens[row.MonoMS] = row.Seq
-		if token, ok := acked[row.Seq]; ok && token == row.MonoMS {
+		if token, ok := acked.rows[row.Seq]; ok && token == row.MonoMS {
 			found++
 		}
 	}
-	if missing = len(acked) - found; missing == 0 && epochs != 1 {
+	if missing = len(acked.rows) - found; missing == 0 && epochs != 1 {
 		t.Errorf("%d epochs in a file that lost nothing", epochs)
 	}
+	missing += lostCuts(t, db, acked.cuts)
+	generations := mustRepositories(t, db)
+	for i, g := range generations {
+		if !sameRepository(g, generationOf(g.Version, childSize)) || i > 0 && g.Version != generations[0].Version-1 {
+			t.Errorf("generation %d of trust is a mixture, or does not belong before %d", g.Version, generations[0].Version)
+		}
+	}
+	if acked.trust > 0 && (len(generations) == 0 || generations[0].Version < acked.trust) {
+		missing++
+	}
 	return missing, chain.Last
+}
+
+// lostCuts compares segments. All that are there must be made again of the rows,
+// and every row up to the last of them is in exactly one.
+func lostCuts(t *testing.T, db *DB, acked map[uint64]string) (missing int) {
+	t.Helper()
+	ctx := context.Background()
+	for first, digest := range acked {
+		c, err := readCut(ctx, db.reader(), `first = ?`, int64(first))
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			missing++
+		case err != nil:
+			t.Fatal(err)
+		case fmt.Sprintf("%x", c.SHA256) != digest:
+			missing++
+		}
+	}
+	next := uint64(1)
+	for {
+		c, err := readCut(ctx, db.reader(), `first >= ? ORDER BY first LIMIT 1`, int64(next))
+		if errors.Is(err, sql.ErrNoRows) {
+			return missing
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.First != next {
+			t.Errorf("rows %d to %d are in no segment", next, c.First-1)
+		}
+		cut, err := db.rebuild(ctx, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parsed(t, cut)
+		next = c.Last + 1
+	}
 }

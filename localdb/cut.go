@@ -285,7 +285,7 @@ func (t *tail) segment(ctx context.Context, db *DB, q querier, v view, sign reco
 // form makes the bytes of a segment of its rows.
 func (db *DB) form(ctx context.Context, q querier, c cutRow, rows []record.Row, head record.Link, sign record.Signer) ([]byte, error) {
 	if c.form != cutForm {
-		return nil, fmt.Errorf("segment %d has form %d", c.Number, c.form)
+		return nil, db.fail(ErrDamaged, fmt.Errorf("segment %d has form %d", c.Number, c.form))
 	}
 	s := record.Segment{SegmentKey: c.SegmentKey, First: c.First, Last: c.Last, Before: c.before, Head: head, ContextID: c.context, Rows: rows}
 	if c.carries {

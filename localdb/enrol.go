@@ -162,6 +162,9 @@ func (t *txn) stand(p place) error {
 		places = places[:n-1]
 	}
 	t.box.places = append(places, p)
+	for _, s := range t.box.nobodys() {
+		t.settled = t.settled.add(s)
+	}
 	return nil
 }
 

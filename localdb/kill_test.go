@@ -41,7 +41,7 @@ func childKey() (record.DayKey, error) {
 // looks for every row that was acknowledged.
 func TestKill(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "gate.db")
-	all := make(map[uint64]uint64)
+	all := newAcked()
 	rng := rand.New(rand.NewPCG(1, 2))
 	kills := count(t, "CHECKPOINT_KILLS", 20)
 	var rows uint64
@@ -49,19 +49,20 @@ func TestKill(t *testing.T) {
 		c := startChild(t, path, "FULL", uint64(kill))
 		c.wait(1 + rng.IntN(300))
 		c.kill(t)
-		if len(c.acked) == 0 {
+		if len(c.acked.rows) == 0 {
 			t.Fatalf("kill %d: the writer acknowledged nothing: %s", kill, c.stderr.String())
 		}
-		for seq, token := range c.acked {
-			if _, twice := all[seq]; twice {
-				t.Fatalf("kill %d: row %d was acknowledged twice", kill, seq)
-			}
-			all[seq] = token
+		if twice := all.add(c.acked); twice != 0 {
+			t.Fatalf("kill %d: row %d was acknowledged twice, or is in another segment now", kill, twice)
 		}
 		var missing int
 		if missing, rows = lost(t, path, all); missing > 0 {
-			t.Fatalf("kill %d: %d of %d acknowledged rows are lost", kill, missing, len(all))
+			t.Fatalf("kill %d: %d of %d acknowledged rows, segments and generations are lost", kill, missing, len(all.rows)+len(all.cuts)+1)
 		}
 	}
-	t.Logf("%d kills: 0 of %d acknowledged rows lost, %d rows in an unbroken chain", kills, len(all), rows)
+	if len(all.cuts) == 0 || all.trust == 0 {
+		t.Errorf("%d segments and %d generations of trust: the test does not see them", len(all.cuts), all.trust)
+	}
+	t.Logf("%d kills: 0 of %d acknowledged rows, %d segments and %d generations of trust lost, %d rows in an unbroken chain",
+		kills, len(all.rows), len(all.cuts), all.trust, rows)
 }

@@ -69,7 +69,21 @@ func readOutbox(ctx context.Context, q querier) (box outbox, settled ranges, err
 	for _, s := range box.erased {
 		settled = settled.add(s)
 	}
+	for _, s := range box.nobodys() {
+		settled = settled.add(s)
+	}
 	return box, settled, nil
+}
+
+// nobodys are rows of devices that no hub ever knew, between others that one
+// did: nobody waits for them, nor ever will.
+func (box *outbox) nobodys() (r ranges) {
+	for i, p := range box.places {
+		if p.venue == "" && i+1 < len(box.places) {
+			r = r.add(span{p.first, box.places[i+1].first - 1})
+		}
+	}
+	return r
 }
 
 // readSpans reads spans that are in order.
@@ -114,7 +128,7 @@ func (box *outbox) held(settled ranges, purged, head uint64) uint64 {
 	_, from := box.waiting(settled, purged, head)
 	first := settled.firstOutside(from)
 	if first > head || box.venueAt(first) == "" {
-		return head + 1 // a place without a venue is the last
+		return head + 1 // the last place; those before are among the settled
 	}
 	return first
 }
@@ -164,7 +178,12 @@ func (v *view) uncut() (first uint64, ok bool) {
 	}
 	first = max(v.box.cut, v.purged) + 1
 	first = max(first, v.box.places[0].first)
-	first = v.box.erased.firstOutside(first)
+	// Nobody's rows and erased ones may lie behind each other; both are in order.
+	nobodys := v.box.nobodys()
+	for past := uint64(0); past != first; {
+		past = first
+		first = nobodys.firstOutside(v.box.erased.firstOutside(first))
+	}
 	return first, first <= v.head && v.box.venueAt(first) != ""
 }
 

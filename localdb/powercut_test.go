@@ -72,12 +72,13 @@ func writeImage(t *testing.T, image map[string][]byte) string {
 }
 
 // powerCuts cuts the power many times, each time on the disk that the last cut
-// left, and counts the acknowledged rows that are gone.
+// left, and counts what was acknowledged (rows, segments and generations of
+// trust) and is gone.
 func powerCuts(t *testing.T, cuts int, synchronous string) (acked, gone int) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
 	var image map[string][]byte
-	all := make(map[uint64]uint64)
+	all := newAcked()
 	for cut := range cuts {
 		var torn *rand.Rand
 		if cut%2 == 1 {
@@ -88,26 +89,23 @@ func powerCuts(t *testing.T, cuts int, synchronous string) (acked, gone int) {
 		at := 1 + rng.IntN(1500)
 		switch cut % 5 {
 		case 0:
-			at, image, all = 1+rng.IntN(60), nil, make(map[uint64]uint64)
+			at, image, all = 1+rng.IntN(60), nil, newAcked()
 		case 4:
 			at = 1500 + rng.IntN(5000)
 		}
 		var c *child
 		image, c = cutOnce(t, image, synchronous, uint64(cut), at, torn)
-		acked += len(c.acked)
-		for seq, token := range c.acked {
-			if _, twice := all[seq]; twice && synchronous == "FULL" {
-				t.Fatalf("cut %d: row %d was acknowledged twice", cut, seq)
-			}
-			all[seq] = token
+		acked += len(c.acked.rows) + len(c.acked.cuts)
+		if twice := all.add(c.acked); twice != 0 && synchronous == "FULL" {
+			t.Fatalf("cut %d: row %d was acknowledged twice, or is in another segment now", cut, twice)
 		}
 		missing, _ := lost(t, writeImage(t, image), all)
 		gone += missing
 		if missing > 0 && synchronous == "FULL" {
-			t.Fatalf("cut %d: %d of %d acknowledged rows are lost", cut, missing, len(all))
+			t.Fatalf("cut %d: %d of %d that was acknowledged is lost", cut, missing, len(all.rows)+len(all.cuts)+1)
 		}
 		if missing > 0 {
-			image, all = nil, make(map[uint64]uint64) // count each loss once
+			image, all = nil, newAcked() // count each loss once
 		}
 	}
 	return acked, gone
@@ -120,9 +118,9 @@ func TestPowerCut(t *testing.T) {
 	cuts := count(t, "CHECKPOINT_CUTS", 50)
 	acked, gone := powerCuts(t, cuts, "FULL")
 	if acked == 0 || gone != 0 {
-		t.Fatalf("lost %d of %d acknowledged rows", gone, acked)
+		t.Fatalf("lost %d of %d acknowledged rows and segments", gone, acked)
 	}
-	t.Logf("%d power cuts: 0 of %d acknowledged rows lost", cuts, acked)
+	t.Logf("%d power cuts: 0 of %d acknowledged rows and segments lost", cuts, acked)
 }
 
 // TestPowerCutControl is the same with synchronous=NORMAL, which must lose rows:
