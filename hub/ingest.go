@@ -46,7 +46,7 @@ type entry struct {
 	in     store.Incoming
 	size   int64
 	since  time.Time
-	answer chan answer // holds one: nobody waits for whoever asked
+	answer chan answer
 }
 
 type answer struct {
@@ -67,9 +67,11 @@ func (q *queue) roomy() bool {
 	return q.count < q.hub.limits.QueueSize && q.bytes < q.hub.limits.QueueBytes
 }
 
-// put waits until the segment is durable, or the store said no. When ctx ends
-// first the segment may be stored all the same: sent again it is a repeat.
-func (q *queue) put(ctx context.Context, in store.Incoming) (store.Put, error) {
+// put waits until the segment is durable, or the store said no; each commit ends
+// within Limits.PutTimeout. It does not end when the client goes away: what a
+// gate has in flight must stay counted as that, and what the store found (a
+// gap) must be told, for a repeat would not find it again.
+func (q *queue) put(in store.Incoming) (store.Put, error) {
 	e := &entry{in: in, since: time.Now(), answer: make(chan answer, 1)}
 	e.size = int64(len(in.Plain)+len(in.Sealed)) + int64(len(in.Notable)+len(in.Counts))*320 + entryOverhead
 	q.mu.Lock()
@@ -85,12 +87,8 @@ func (q *queue) put(ctx context.Context, in store.Incoming) (store.Put, error) {
 		q.work.Go(q.commitAll)
 	}
 	q.mu.Unlock()
-	select {
-	case a := <-e.answer:
-		return a.put, a.err
-	case <-ctx.Done():
-		return store.Put{}, ctx.Err()
-	}
+	a := <-e.answer
+	return a.put, a.err
 }
 
 // commitAll commits batches until nothing waits.

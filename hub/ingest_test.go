@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -47,7 +48,7 @@ func TestWhatWaitsIsCommittedTogether(t *testing.T) {
 	var waiting sync.WaitGroup
 	for _, in := range w.incoming(n) {
 		waiting.Go(func() {
-			if put, err := w.hub.queue.put(context.Background(), in); err != nil || put.Outcome != store.Stored {
+			if put, err := w.hub.queue.put(in); err != nil || put.Outcome != store.Stored {
 				t.Errorf("put = %v, %v", put, err)
 			}
 		})
@@ -82,7 +83,7 @@ func TestOneBadSegmentDoesNotStopTheOthers(t *testing.T) {
 	var waiting sync.WaitGroup
 	for i, in := range list {
 		waiting.Go(func() {
-			if _, err := w.hub.queue.put(context.Background(), in); (err != nil) != (i == 4) {
+			if _, err := w.hub.queue.put(in); (err != nil) != (i == 4) {
 				t.Errorf("segment %d: %v", i, err)
 			}
 		})
@@ -103,7 +104,7 @@ func TestBatchIsInTheOrderOfStreams(t *testing.T) {
 	var waiting sync.WaitGroup
 	put := func(in store.Incoming, depth int) {
 		waiting.Go(func() {
-			if got, err := w.hub.queue.put(context.Background(), in); err != nil || got.Outcome != store.Stored || got.MissingFrom != 0 {
+			if got, err := w.hub.queue.put(in); err != nil || got.Outcome != store.Stored || got.MissingFrom != 0 {
 				t.Errorf("segment %d: %+v, %v", in.Number, got, err)
 			}
 		})
@@ -133,10 +134,10 @@ func TestFullQueueSaysSo(t *testing.T) {
 			letGo := w.held()
 			var waiting sync.WaitGroup
 			for _, in := range w.incoming(2) {
-				waiting.Go(func() { _, _ = w.hub.queue.put(context.Background(), in) })
+				waiting.Go(func() { _, _ = w.hub.queue.put(in) })
 			}
 			until(t, "both to wait", func() bool { depth, _ := w.hub.queue.depth(); return depth == 2 })
-			if _, err := w.hub.queue.put(context.Background(), store.Incoming{}); !errors.Is(err, errBusy) {
+			if _, err := w.hub.queue.put(store.Incoming{}); !errors.Is(err, errBusy) {
 				t.Errorf("error = %v, want busy", err)
 			}
 			g := w.gate("A1")
@@ -151,7 +152,7 @@ func TestStuckStoreIsNotReady(t *testing.T) {
 	w := newWorld(t, func(c *Config) { c.Limits.StuckAfter = time.Millisecond })
 	letGo := w.held()
 	var waiting sync.WaitGroup
-	waiting.Go(func() { _, _ = w.hub.queue.put(context.Background(), w.incoming(1)[0]) })
+	waiting.Go(func() { _, _ = w.hub.queue.put(w.incoming(1)[0]) })
 	until(t, "the hub to see it", func() bool { return errors.Is(w.hub.Ready(t.Context()), errStuck) })
 	letGo()
 	waiting.Wait()
@@ -173,17 +174,31 @@ func TestReadyAgainWithoutTraffic(t *testing.T) {
 	}
 }
 
-func TestCallerThatLeavesIsNotWaitedFor(t *testing.T) {
-	w := newWorld(t)
+// A client that goes away in the middle of a commit leaves nothing undone: its
+// place stays taken until then, and the gap that was found is told.
+func TestClientThatLeaves(t *testing.T) {
+	w := newWorld(t, func(c *Config) { c.Limits.PerGate = 1 })
+	g := w.gate("A1")
+	first := g.cut(pass())
+	w.taken(g.post(first), first)
+	g.cut(pass()) // never sent
+	late := g.cut(pass())
 	letGo := w.held()
 	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		w.hub.postSegment(newRecorder(), g.request(pack(late.Bytes)).WithContext(ctx))
+	}()
+	until(t, "the segment to wait", func() bool { n, _ := w.hub.queue.depth(); return n == 1 })
 	cancel()
-	if _, err := w.hub.queue.put(ctx, w.incoming(1)[0]); !errors.Is(err, context.Canceled) {
-		t.Errorf("error = %v", err)
+	if _, ok := w.hub.turns.enter(g.id.Device, w.now()); ok {
+		t.Error("its place is given on while its segment waits")
 	}
 	letGo()
-	if err := w.hub.queue.drain(t.Context()); err != nil || w.store.stored() != 1 {
-		t.Errorf("drain = %v, %d stored", err, w.store.stored())
+	<-done
+	if kinds := w.store.openAlarms(); !slices.Equal(kinds, []string{"gap"}) {
+		t.Errorf("alarms = %v, want gap", kinds)
 	}
 }
 

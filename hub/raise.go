@@ -35,16 +35,32 @@ func (h *Hub) raise(ctx context.Context, a store.Alarm) error {
 	return nil
 }
 
-// raiseAside raises an alarm that may be lost: it comes again by itself.
+// raiseAside raises an alarm beside an answer that is given all the same. One
+// that the store does not take is kept in memory and raised at the next upkeep.
 func (h *Hub) raiseAside(ctx context.Context, a store.Alarm) {
+	ctx, cancel := context.WithTimeout(ctx, h.limits.PutTimeout)
+	defer cancel()
 	if err := h.raise(ctx, a); err != nil {
-		h.log.Error("alarm not kept", "kind", a.Kind, "gate", a.Gate, "error", err)
+		h.alarms.keep(a)
+		h.log.Error("alarm not written yet", "kind", a.Kind, "gate", a.Gate, "error", err)
 	}
+}
+
+// raiseKept raises what the store did not take before.
+func (h *Hub) raiseKept(ctx context.Context) (failed error) {
+	for _, a := range h.alarms.takeKept() {
+		if err := h.raise(ctx, a); err != nil {
+			h.alarms.keep(a)
+			failed = err
+		}
+	}
+	return failed
 }
 
 type alarmThrottle struct {
 	mu   sync.Mutex
 	last map[alarmName]*lastAlarm
+	kept map[alarmName]store.Alarm // not written yet
 }
 
 type alarmName struct{ kind, gate string }
@@ -54,7 +70,9 @@ type lastAlarm struct {
 	more uint64 // came since
 }
 
-func newAlarmThrottle() *alarmThrottle { return &alarmThrottle{last: map[alarmName]*lastAlarm{}} }
+func newAlarmThrottle() *alarmThrottle {
+	return &alarmThrottle{last: map[alarmName]*lastAlarm{}, kept: map[alarmName]store.Alarm{}}
+}
 
 func (t *alarmThrottle) due(kind, gate string, now time.Time) (more uint64, due bool) {
 	t.mu.Lock()
@@ -83,4 +101,22 @@ func (t *alarmThrottle) failed(kind, gate string, count uint64) {
 	if l := t.last[alarmName{kind, gate}]; l != nil {
 		l.at, l.more = time.Time{}, l.more+count
 	}
+}
+
+func (t *alarmThrottle) keep(a store.Alarm) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.kept) < maxAlarms {
+		t.kept[alarmName{a.Kind, a.Gate}] = a
+	}
+}
+
+func (t *alarmThrottle) takeKept() (kept []store.Alarm) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, a := range t.kept {
+		kept = append(kept, a)
+	}
+	clear(t.kept)
+	return kept
 }

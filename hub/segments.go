@@ -184,6 +184,7 @@ func weigh(segment *record.Segment, b []byte, g *store.Gate) record.RefusedFor {
 
 // settle brings what was read to its end.
 func (h *Hub) settle(ctx context.Context, read reading) verdict {
+	ctx = context.WithoutCancel(ctx) // what was begun is ended, though the client goes away
 	switch {
 	case read.no != nil:
 		h.metrics.outcome[read.outcome].Inc()
@@ -191,7 +192,7 @@ func (h *Hub) settle(ctx context.Context, read reading) verdict {
 	case read.refused != 0:
 		return h.refuseForGood(ctx, read)
 	}
-	put, err := h.queue.put(ctx, read.incoming)
+	put, err := h.queue.put(read.incoming)
 	if err != nil {
 		h.metrics.outcome[wasUnready].Inc()
 		return unready(refusalOf(ctx, err)) // the queue has logged the cause, once

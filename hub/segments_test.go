@@ -133,6 +133,22 @@ func TestConflictIsNotAnsweredWithoutItsAlarm(t *testing.T) {
 	}
 }
 
+// A gap is found once: its alarm is kept until the store takes it.
+func TestGapAlarmIsNotLost(t *testing.T) {
+	w := newWorld(t)
+	g := w.gate("A1")
+	first, _, third := g.cut(pass()), g.cut(pass()), g.cut(pass())
+	w.taken(g.post(first), first)
+	w.store.set(func() { w.store.failAlarm = store.ErrUnavailable })
+	w.taken(g.post(third), third)
+	_ = w.hub.upkeep(t.Context())
+	w.store.set(func() { w.store.failAlarm = nil })
+	_ = w.hub.upkeep(t.Context())
+	if kinds := w.store.openAlarms(); !slices.Equal(kinds, []string{"gap"}) {
+		t.Errorf("alarms = %v, want gap", kinds)
+	}
+}
+
 func TestRefusedForGood(t *testing.T) {
 	for _, tc := range []struct {
 		name string
