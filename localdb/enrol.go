@@ -132,6 +132,9 @@ func (t *txn) enrol(at record.Stamp, e Enrolment) error {
 	if err != nil {
 		return err
 	}
+	if err := t.dropAttempt(); err != nil {
+		return err
+	}
 	t.db.owed = true
 	t.box.enrolled = true
 	v := t.view()
@@ -194,6 +197,9 @@ func (db *DB) NewDevice(ctx context.Context, at record.Stamp, why string) error 
 			}
 		}
 		if _, err := db.conn.ExecContext(t.ctx, `DELETE FROM enrolment`); err != nil {
+			return err
+		}
+		if err := t.dropAttempt(); err != nil {
 			return err
 		}
 		t.box.enrolled = false

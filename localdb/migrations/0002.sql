@@ -96,3 +96,12 @@ CREATE TABLE erased_day (
   rows       INTEGER NOT NULL,                              -- erased
   told       INTEGER NOT NULL DEFAULT 0                     -- of them, in event rows
 ) STRICT, WITHOUT ROWID;
+
+-- One row at most: the keys of an enrolment whose answer has not come yet, which
+-- are private. Whoever asks again with the same token must prove the same ones.
+CREATE TABLE attempt (
+  id         INTEGER PRIMARY KEY CHECK (id = 1),
+  token      BLOB    NOT NULL CHECK (length(token) = 32),   -- SHA-256 of its secret
+  tls_key    BLOB    NOT NULL,                              -- PKCS #8
+  seed       BLOB    NOT NULL CHECK (length(seed) = 32)     -- of the key that signs segments
+) STRICT;
