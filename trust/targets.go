@@ -55,8 +55,11 @@ const (
 	MaxHubCA       = 16
 )
 
-// Required are the targets without which nothing can be judged or sealed.
+// required are the targets without which nothing can be judged or sealed.
 var required = []string{TargetIssuers, TargetPolicy, TargetDayKeys, TargetRevoked}
+
+// RequiredTargets are the names of those that every repository must have.
+func RequiredTargets() []string { return slices.Clone(required) }
 
 // Required reports whether a repository must have this target.
 func Required(name string) bool { return slices.Contains(required, name) }
@@ -202,6 +205,33 @@ func Assemble(version uint64, issued time.Time, targets map[string][]byte) (*Sna
 		return nil, err
 	}
 	return s, nil
+}
+
+// CheckTarget says whether Assemble would take one target by itself. A delta is
+// held to its own form only.
+func CheckTarget(name string, b []byte) error {
+	limit, known := TargetLimit(name)
+	switch {
+	case !known:
+		return fmt.Errorf("%w: a target named %.80q is not known", ErrFormat, name)
+	case int64(len(b)) > limit:
+		return fmt.Errorf("%w: %s has %d bytes, at most %d", ErrTooLarge, name, len(b), limit)
+	}
+	var err error
+	if from, to, isDelta := ParseDeltaName(name); isDelta {
+		var d *RevokedDelta
+		if d, err = ParseRevokedDelta(b); err == nil && (d.From != from || d.To != to) {
+			err = ErrFormat
+		}
+	} else if name == TargetRevoked {
+		_, err = ParseRevoked(b)
+	} else if err = new(Snapshot).take(name, b); err != nil && !errors.Is(err, ErrTooLarge) {
+		err = fmt.Errorf("%w: %w", ErrFormat, err)
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
 }
 
 // take reads one target into its place.
