@@ -2,8 +2,10 @@ package hub
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -59,6 +61,42 @@ type endpoint struct {
 	query   []string // the parameters that it knows
 	serve   func(h *Hub, a ask) (any, *refusal)
 	stream  func(h *Hub, w http.ResponseWriter, a ask) *refusal
+}
+
+// heavy reports whether it may read a lot: so many are served at once, and so
+// many of one person, that gates are not kept waiting.
+func (e endpoint) heavy() bool { return e.stream != nil || e.pattern == "GET hours" }
+
+const (
+	heavyAll  = 8
+	heavyEach = 2
+)
+
+// places bounds how much is done at once, in all and for each.
+type places struct {
+	mu   sync.Mutex
+	all  int
+	each map[string]int
+}
+
+func (p *places) enter(who string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.all >= heavyAll || p.each[who] >= heavyEach {
+		return false
+	}
+	p.all++
+	p.each[who]++
+	return true
+}
+
+func (p *places) leave(who string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.all--
+	if p.each[who]--; p.each[who] == 0 {
+		delete(p.each, who)
+	}
 }
 
 func endpoints() []endpoint {
@@ -118,17 +156,25 @@ func (h *Hub) adminAsk(w http.ResponseWriter, r *http.Request, e endpoint) *refu
 	if no != nil {
 		return no
 	}
-	if rightsOf(p.role)&e.who == 0 {
+	if p.rights()&e.who == 0 {
 		return &refusal{status: http.StatusForbidden, word: "role", detail: "the role " + string(p.role) + " may not do this"}
 	}
-	if no := h.askers.enter(p.name, h.now()); no != nil {
-		return no
+	if p.role != roleOperator {
+		if no := h.askers.enter(p.name, h.now()); no != nil {
+			return no
+		}
 	}
 	q, no := parseQuery(r.URL.RawQuery, e.query)
 	if no != nil {
 		return no
 	}
 	a := ask{r, p, q}
+	if e.heavy() {
+		if !h.heavy.enter(p.name) {
+			return &refusal{http.StatusServiceUnavailable, "busy", "others, or you, are reading a lot just now: ask again", 2 * time.Second}
+		}
+		defer h.heavy.leave(p.name)
+	}
 	if e.stream != nil {
 		return e.stream(h, w, a)
 	}
@@ -215,7 +261,10 @@ type desk struct {
 	renewals  *doorman // by device
 	askers    *doorman // people, by name
 	words     *doorman // tries to confirm, by gate
+	heavy     *places
 	files     *trustCache
+	eyes      *trustEyes
+	wait      time.Duration // this hub's own while before it signs a timestamp
 }
 
 func newDesk() desk {
@@ -224,7 +273,10 @@ func newDesk() desk {
 		renewals:  newDoorman(renewalRate, renewalBurst, nil),
 		askers:    newDoorman(askersRate, askersBurst, nil),
 		words:     newDoorman(wordsRate, wordsBurst, nil),
+		heavy:     &places{each: map[string]int{}},
 		files:     newTrustCache(),
+		eyes:      &trustEyes{warned: map[string]time.Time{}},
+		wait:      rand.N(timestampLater),
 	}
 }
 

@@ -246,7 +246,7 @@ func (h *Hub) adminGate(a ask) (any, *refusal) {
 			d.Venues = append(d.Venues, venue)
 		}
 	}
-	if rightsOf(a.by.role)&maySetUp != 0 {
+	if a.by.rights()&maySetUp != 0 {
 		d.Word = g.Word
 	}
 	if g.Device == ([16]byte{}) {

@@ -6,13 +6,17 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
+
+	"checkpoint/trust"
 )
 
 // Files of a key directory. What ends in .key is a private key, PKCS #8 in PEM,
@@ -45,7 +49,8 @@ type Keys struct {
 
 	ca    *x509.Certificate
 	caKey *ecdsa.PrivateKey
-	also  []*x509.Certificate // the next CA and the old one, if they stand there
+	next  []*x509.Certificate // none or one: stands beside, see NextCA
+	old   []*x509.Certificate // none or one: see TurnCA
 	hosts []string
 	now   func() time.Time
 
@@ -146,15 +151,18 @@ func LoadKeys(dir string, o KeyOptions) (*Keys, error) {
 	if k.ca, k.caKey, err = readCA(dir); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{fileNextCA, fileOldCA} {
-		cert, err := readCertificate(filepath.Join(dir, name))
+	for _, one := range []struct {
+		name string
+		into *[]*x509.Certificate
+	}{{fileNextCA, &k.next}, {fileOldCA, &k.old}} {
+		cert, err := readCertificate(filepath.Join(dir, one.name))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return nil, err
 		}
-		k.also = append(k.also, cert)
+		*one.into = append(*one.into, cert)
 	}
 	if err := checkHosts(k.hosts); err != nil {
 		return nil, err
@@ -172,13 +180,47 @@ func (k *Keys) apart() error {
 }
 
 // CAs are the CAs whose client certificates are taken: the one that signs,
-// then the next and the old one where they stand. They are what the trust
-// target hub-ca.json must list.
+// then the next and the old one where they stand.
 func (k *Keys) CAs() []*x509.Certificate {
 	if k.ca == nil {
 		return nil
 	}
-	return append([]*x509.Certificate{k.ca}, k.also...)
+	return slices.Concat([]*x509.Certificate{k.ca}, k.next, k.old)
+}
+
+// TrustTargets are the trust targets that speak of these keys, in their
+// documented forms, for their signers to take in: receipt-keys.json and
+// hub-ca.json. Keys that were published before and still count must be added.
+func (k *Keys) TrustTargets(now time.Time) (map[string][]byte, error) {
+	public, ok := k.Receipt.Public().(ed25519.PublicKey)
+	if !ok || k.ca == nil {
+		return nil, fmt.Errorf("%w: there is no CA or no receipt key", ErrKeys)
+	}
+	sum := sha256.Sum256(public)
+	issued := now.UTC().Truncate(time.Second)
+	receipts := struct {
+		Form   string             `json:"form"`
+		Issued time.Time          `json:"issued"`
+		Keys   []trust.ReceiptKey `json:"keys"`
+	}{trust.TargetForm(trust.TargetReceiptKeys), issued, []trust.ReceiptKey{
+		{ID: trust.ID(sum[:8]), Key: public, NotBefore: k.ca.NotBefore.UTC(), NotAfter: k.ca.NotAfter.UTC()}}}
+	cas := struct {
+		Form   string        `json:"form"`
+		Issued time.Time     `json:"issued"`
+		Keys   []trust.HubCA `json:"keys"`
+	}{Form: trust.TargetForm(trust.TargetHubCA), Issued: issued}
+	for _, ca := range slices.Concat([]*x509.Certificate{k.ca}, k.next) {
+		cas.Keys = append(cas.Keys, trust.HubCA{SPKI: trust.Fingerprint(pin(ca)), Name: ca.Subject.CommonName, NotBefore: ca.NotBefore.UTC(), NotAfter: ca.NotAfter.UTC()})
+	}
+	targets := map[string][]byte{}
+	for name, v := range map[string]any{trust.TargetReceiptKeys: receipts, trust.TargetHubCA: cas} {
+		b, err := json.MarshalIndent(v, "", "  ")
+		if err != nil {
+			return nil, fmt.Errorf("write %s: %w", name, err)
+		}
+		targets[name] = append(b, '\n')
+	}
+	return targets, nil
 }
 
 // Pin is what a gate is told about the CA that signs: SHA-256 of its

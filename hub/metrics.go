@@ -104,10 +104,11 @@ func newMetrics(h *Hub) *metrics {
 	return m
 }
 
-// upkeep is what a hub does every so often: it counts gates and alarms, closes
-// the gap alarms of gates whose gaps have filled, and compares clocks.
+// upkeep is what a hub does every so often: it raises the alarms that the store
+// did not take, counts gates and alarms, closes the gap alarms of gates whose
+// gaps have filled, compares clocks, and signs trust anew.
 func (h *Hub) upkeep(ctx context.Context) error {
-	return errors.Join(h.countGates(ctx), h.countAlarms(ctx), h.compareClocks(ctx))
+	return errors.Join(h.raiseKept(ctx), h.countGates(ctx), h.countAlarms(ctx), h.compareClocks(ctx), h.upkeepTrust(ctx))
 }
 
 const page = 500 // gates or alarms read at once
