@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"checkpoint/hub/store"
@@ -118,7 +119,7 @@ func cursor(kind byte, key []byte) string {
 }
 
 func parseCursor(text string, kind byte) ([]byte, error) {
-	if len(text) > 256 {
+	if len(text) > 256 || strings.ContainsAny(text, "\r\n") { // which base64 skips
 		return nil, errCursor
 	}
 	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
