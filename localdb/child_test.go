@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 			childRun = childCycle
 		case childPeeks:
 			childRun = childPeek
+		case childTrusts:
+			childRun = childTrust
 		}
 		if err := childRun(path, os.Getenv(childMode), seed); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -49,12 +51,51 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// Other modes: a child that opens, writes a row and closes, again and again, and
-// one that looks once.
+// Other modes: a child that opens, writes a row and closes, again and again, one
+// that looks once, and one that only installs trust.
 const (
 	childCycles = "cycles"
 	childPeeks  = "peek"
+	childTrusts = "trust"
 )
+
+func childTrust(path, _ string, _ uint64) error {
+	ctx := context.Background()
+	db, err := Open(ctx, path, testOptions())
+	if err != nil {
+		return err
+	}
+	for {
+		head, _ := db.Head()
+		at := clockAt(0)
+		at.MonoMS += head // the token of its event
+		if err := installNext(ctx, db, at); err != nil {
+			return err
+		}
+	}
+}
+
+// installNext installs what comes after the newest generation: three refreshes,
+// then a new version.
+func installNext(ctx context.Context, db *DB, at record.Stamp) error {
+	kept, err := db.Repositories(ctx)
+	if err != nil {
+		return err
+	}
+	next := refreshed(1, 0, childSize)
+	if len(kept) > 0 {
+		version, n := kept[0].Version, uint64(kept[0].IssuedMS-noon)%1000
+		if n++; n > 3 {
+			version, n = version+1, 0
+		}
+		next = refreshed(version, n, childSize)
+	}
+	if err := db.InstallRepository(ctx, at, next); err != nil {
+		return err
+	}
+	fmt.Printf("trust %d\n", next.IssuedMS-noon)
+	return nil
+}
 
 func childPeek(path, _ string, _ uint64) error {
 	_, err := Peek(context.Background(), path)
@@ -189,21 +230,12 @@ func childUpstream(db *DB, take func() record.Stamp) error {
 				return err
 			}
 		}
-		if n%10 > 0 {
+		if n%5 > 0 {
 			continue
 		}
-		kept, err := db.Repositories(ctx)
-		if err != nil {
+		if err := installNext(ctx, db, take()); err != nil {
 			return err
 		}
-		version := uint64(1)
-		if len(kept) > 0 {
-			version = kept[0].Version + 1
-		}
-		if err := db.InstallRepository(ctx, take(), generationOf(version, childSize)); err != nil {
-			return err
-		}
-		fmt.Printf("trust %d\n", version)
 	}
 }
 
@@ -211,7 +243,7 @@ func childUpstream(db *DB, take func() record.Stamp) error {
 type acked struct {
 	rows  map[uint64]uint64 // seq → token
 	cuts  map[uint64]string // first row → digest
-	trust uint64            // version
+	trust uint64            // its time, from noon
 }
 
 func newAcked() acked {
@@ -338,11 +370,11 @@ func lost(t *testing.T, path string, acked acked) (missing int, rows uint64) {
 	missing += lostCuts(t, db, acked.cuts)
 	generations := mustRepositories(t, db)
 	for i, g := range generations {
-		if !sameRepository(g, generationOf(g.Version, childSize)) || i > 0 && g.Version != generations[0].Version-1 {
+		if !sameRepository(g, refreshed(g.Version, uint64(g.IssuedMS-noon)%1000, childSize)) || i > 0 && g.Version != generations[0].Version-1 {
 			t.Errorf("generation %d of trust is a mixture, or does not belong before %d", g.Version, generations[0].Version)
 		}
 	}
-	if acked.trust > 0 && (len(generations) == 0 || generations[0].Version < acked.trust) {
+	if acked.trust > 0 && (len(generations) == 0 || uint64(generations[0].IssuedMS-noon) < acked.trust) {
 		missing++
 	}
 	return missing, chain.Last

@@ -123,6 +123,31 @@ func TestPowerCut(t *testing.T) {
 	t.Logf("%d power cuts: 0 of %d acknowledged rows and segments lost", cuts, acked)
 }
 
+// TestPowerCutWhileTrustIsInstalled cuts the power between the operations of a
+// gate that does nothing else: there is the old generation or the new one, each
+// whole, and never less than was installed.
+func TestPowerCutWhileTrustIsInstalled(t *testing.T) {
+	rng := rand.New(rand.NewPCG(7, 8))
+	var image map[string][]byte
+	all := newAcked()
+	for cut := range count(t, "CHECKPOINT_CUTS", 15) {
+		var torn *rand.Rand
+		if cut%2 == 1 {
+			torn = rand.New(rand.NewPCG(9, uint64(cut)))
+		}
+		var c *child
+		image, c = cutOnce(t, image, childTrusts, uint64(cut), 200+rng.IntN(400), torn)
+		all.add(c.acked)
+		if missing, _ := lost(t, writeImage(t, image), all); missing > 0 {
+			t.Fatalf("cut %d: trust of %d is lost", cut, all.trust)
+		}
+	}
+	if all.trust == 0 {
+		t.Error("no trust was installed: the test does not see it")
+	}
+	t.Logf("trust up to version %d, refresh %d", all.trust/1000, all.trust%1000)
+}
+
 // TestPowerCutControl is the same with synchronous=NORMAL, which must lose rows:
 // else the test above proves nothing.
 func TestPowerCutControl(t *testing.T) {

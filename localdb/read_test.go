@@ -168,6 +168,21 @@ func TestOpensWhatWasCutBefore(t *testing.T) {
 	settleAll(t, db)
 }
 
+// TestPeekAtAnOlderForm: one looks into a file without bringing it up to date.
+func TestPeekAtAnOlderForm(t *testing.T) {
+	path := fixture(t, filepath.Join("testdata", "v1.db.gz"))
+	p := mustPeek(t, path)
+	if p.Last < 100 || p.Waiting != p.Last || p.Enrolment != nil || p.Identity == (record.Identity{}) || len(p.Trust) != 1 {
+		t.Errorf("%d rows, %d waiting, enrolment %v, %d snapshots", p.Last, p.Waiting, p.Enrolment, len(p.Trust))
+	}
+	if all, err := PeekRepositories(context.Background(), path); len(all) != 0 || err != nil {
+		t.Errorf("%d generations of trust, %v", len(all), err)
+	}
+	if files, err := migrations.ReadDir("migrations"); err != nil || len(files) != newestForm {
+		t.Errorf("%d migrations make form %d, %v", len(files), newestForm, err)
+	}
+}
+
 // fixture unpacks a stored file.
 func fixture(t *testing.T, file string) (path string) {
 	t.Helper()

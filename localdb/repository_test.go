@@ -25,6 +25,16 @@ func generationOf(version uint64, size int) Repository {
 	return r
 }
 
+// refreshed is a version after n refreshes, of which two files tell.
+func refreshed(version, n uint64, size int) Repository {
+	r := generationOf(version, size)
+	r.IssuedMS = noon + int64(version*1000+n)
+	for i := range 2 {
+		r.Files[i].Bytes = fmt.Appendf(nil, "%s of %d, refreshed %d times", r.Files[i].Name, version, n)
+	}
+	return r
+}
+
 // sameRepository ignores the order of files.
 func sameRepository(a, b Repository) bool {
 	files := func(r Repository) map[string]string {
