@@ -36,7 +36,7 @@ func (g *Gate) swap(t Trust) {
 		g.seals = nil
 	}
 	if t.Snapshot != nil {
-		g.cfg.Clock.Anchored(t.Snapshot.Issued)
+		g.cfg.Clock.Anchored(t.Snapshot.Anchor())
 	}
 	g.cfg.Log.Info("new trust holds", "version", g.version())
 	g.beat()

@@ -34,7 +34,9 @@ const clockSlack = 5 * time.Minute
 //
 // It signs nothing that a gate would refuse: a new snapshot is taken as a gate
 // would take it, after the one before.
-func (o Online) Resign(files []File, now time.Time) ([]File, error) { return o.resign(reading(files), now) }
+func (o Online) Resign(files []File, now time.Time) ([]File, error) {
+	return o.resign(reading(files), now)
+}
 
 func (o Online) resign(r *readingRepo, now time.Time) ([]File, error) {
 	if r.root == nil {
