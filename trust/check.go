@@ -100,7 +100,7 @@ func (l *DayKeys) check() error {
 // skipBadDCCKeys leaves out what cannot be used and says why. A key that was
 // broken already as JSON has its place in DCCKeys.bad.
 func (s *Snapshot) skipBadDCCKeys() {
-	s.Skipped = s.DCCKeys.bad
+	s.Skipped = append(s.Skipped, s.DCCKeys.bad...)
 	good := s.DCCKeys.Keys[:0]
 	for i, k := range s.DCCKeys.Keys {
 		_, err := k.Read()

@@ -20,7 +20,7 @@ import (
 )
 
 // certificate makes a self-signed certificate with edits to its template.
-func certificate(t *testing.T, edit func(*x509.Certificate)) []byte {
+func certificate(t testing.TB, edit func(*x509.Certificate)) []byte {
 	t.Helper()
 	key := testKey(t, "dsc")
 	tmpl := &x509.Certificate{
