@@ -75,7 +75,8 @@ func classify(got answer, cut record.Cut, keys []ed25519.PublicKey) Answer {
 	case http.StatusForbidden:
 		a.Outcome = forbidden(got.refusal().Word)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		a.Outcome, a.Busy = Later, true
+		a.Outcome = Later
+		a.Busy = got.refusal().Word != "newer_form" // which this hub cannot read yet; reports it can
 	case http.StatusRequestTimeout:
 		a.Outcome = Later
 	default:

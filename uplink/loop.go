@@ -24,13 +24,17 @@ type Hub interface {
 type Outbox interface {
 	// NextCut gives the oldest segment that is neither settled nor set aside;
 	// false when there is none. With all, also the unfinished tail. The same
-	// segment has the same bytes each time.
+	// segment has the same bytes each time; one whose bytes cannot be had any more
+	// comes without them, beside ErrLost, and is set aside.
 	NextCut(ctx context.Context, all bool) (record.Cut, bool, error)
 	// Settle keeps a receipt, or signed refusal, that holds and covers its cut.
 	Settle(ctx context.Context, r record.Receipt, raw []byte) error
 	// SetAside keeps a segment and skips it from now on.
 	SetAside(ctx context.Context, c record.Cut, why string, newEpoch bool) error
 }
+
+// ErrLost: a segment that an outbox cannot make again.
+var ErrLost = errors.New("the bytes that were signed cannot be made again")
 
 // LoopConfig is what a Loop needs: the first four must be there; other functions
 // that are nil are not called. All are called from Run's goroutine, one at a
@@ -445,6 +449,10 @@ func (l *Loop) drain(ctx context.Context) {
 		if err == nil && found && cut.SegmentKey == l.last {
 			err = fmt.Errorf("segment %d is done, and waits again", cut.Number) // never in circles
 		}
+		if found && errors.Is(err, ErrLost) {
+			l.setAside(ctx, cut, "damaged", false)
+			continue
+		}
 		if err != nil {
 			l.stuck(ctx, err)
 			return
@@ -479,20 +487,22 @@ func (l *Loop) send(ctx context.Context, cut record.Cut) {
 		l.failed(ctx, &l.sending, ofSending, err)
 		return
 	}
+	if a.Outcome != Later && a.Outcome != Garbage {
+		l.done(&l.sending, ofSending, 0)
+		l.reached()
+	}
 	switch a.Outcome {
 	case Received, Refused:
 		l.settle(ctx, cut, a)
 	case Conflict:
-		l.setAside(ctx, cut, a, true)
+		l.setAside(ctx, cut, a.Outcome.String(), true)
 	case TooLarge, Foreign:
-		l.setAside(ctx, cut, a, false)
+		l.setAside(ctx, cut, a.Outcome.String(), false)
 	case Gone:
 		l.gone(ctx, cut, a)
 	case Pending:
-		l.reached()
 		l.wait(WaitConfirm)
 	case Revoked:
-		l.reached()
 		l.wait(WaitRevoked)
 	default: // Later, Garbage
 		if a.Stale {
@@ -532,21 +542,20 @@ func (l *Loop) settle(ctx context.Context, cut record.Cut, a Answer) {
 	}
 }
 
-func (l *Loop) setAside(ctx context.Context, cut record.Cut, a Answer, newEpoch bool) {
-	if err := l.c.Outbox.SetAside(ctx, cut, a.Outcome.String(), newEpoch); err != nil {
+func (l *Loop) setAside(ctx context.Context, cut record.Cut, why string, newEpoch bool) {
+	if err := l.c.Outbox.SetAside(ctx, cut, why, newEpoch); err != nil {
 		l.stuck(ctx, err)
 		return
 	}
 	l.finish(cut)
 	l.state.Aside++
 	l.reportSoon()
-	l.c.Log.Warn("segment set aside", "number", cut.Number, "why", a.Outcome.String(), "new_epoch", newEpoch)
+	l.c.Log.Warn("segment set aside", "number", cut.Number, "why", why, "new_epoch", newEpoch)
 }
 
 // gone: a hub says that the day of a segment was destroyed. Signed trust
 // decides, the newest there is.
 func (l *Loop) gone(ctx context.Context, cut record.Cut, a Answer) {
-	l.reached()
 	erased, err := l.destroyed(ctx, cut.Day)
 	if err == nil && !erased && l.c.Trust != nil && l.c.Now() >= l.fetched+freshTrust {
 		l.fetch(ctx)
@@ -559,7 +568,7 @@ func (l *Loop) gone(ctx context.Context, cut record.Cut, a Answer) {
 		l.finish(cut)
 		l.c.Log.Info("rows of a destroyed day erased", "number", cut.Number)
 	case ctx.Err() == nil:
-		l.setAside(ctx, cut, a, false)
+		l.setAside(ctx, cut, a.Outcome.String(), false)
 	}
 }
 
@@ -574,8 +583,6 @@ func (l *Loop) destroyed(ctx context.Context, day string) (bool, error) {
 func (l *Loop) finish(cut record.Cut) {
 	l.last = cut.SegmentKey
 	l.outbox.fails = 0
-	l.done(&l.sending, ofSending, 0)
-	l.reached()
 }
 
 // reportSoon lets the hub's people hear of what happened, once for a run of it.

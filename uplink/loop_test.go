@@ -3,6 +3,8 @@ package uplink
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -52,10 +54,9 @@ func TestTheTailGoesOnceAnInterval(t *testing.T) {
 			box.tail = []record.Cut{cutOf(gateA, n, n, n)}
 		}
 	}
-	var l *Loop
 	tick := v.during
+	l := loopOf(t, v, LoopConfig{Hub: hub, Outbox: box, Interval: 10 * time.Minute})
 	v.during = func() { tick(); l.Wake() }
-	l = loopOf(t, v, LoopConfig{Hub: hub, Outbox: box, Interval: 10 * time.Minute})
 	// Wakes must not make it go sooner: sleep a second at a time.
 	inner := l.c.Sleep
 	l.c.Sleep = func(ctx context.Context, d time.Duration, wake <-chan struct{}) {
@@ -163,8 +164,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 		}
 		return enroll.Orders{State: "active"}, nil
 	}
-	var l *Loop
-	l = loopOf(t, v, LoopConfig{Hub: hub, Outbox: box})
+	l := loopOf(t, v, LoopConfig{Hub: hub, Outbox: box})
 	l.c.Sleep = func(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 		l.Wake() // rows come all the time
 		<-l.wake
@@ -432,6 +432,38 @@ func TestAStoreThatFailsIsTriedAgainAndToldOf(t *testing.T) {
 	}
 }
 
+// lossyBox cannot make its second segment again.
+type lossyBox struct{ fakeBox }
+
+func (b *lossyBox) NextCut(ctx context.Context, all bool) (record.Cut, bool, error) {
+	c, found, err := b.fakeBox.NextCut(ctx, all)
+	if found && c.Number == 2 {
+		return record.Cut{SegmentKey: c.SegmentKey}, true, fmt.Errorf("segment 2: %w", ErrLost)
+	}
+	return c, found, err
+}
+
+func TestASegmentThatCannotBeMadeAgainBlocksNobody(t *testing.T) {
+	box, hub := &lossyBox{fakeBox{cuts: queue(3)}}, &fakeHub{send: received}
+	run(t, time.Minute, &virtual{}, LoopConfig{Hub: hub, Outbox: box})
+	if len(box.settled) != 2 || !slices.Equal(box.aside, []string{"damaged"}) || box.epochs != 0 {
+		t.Errorf("settled %d, aside %v", len(box.settled), box.aside)
+	}
+}
+
+// A hub older than the gate cannot read its segments, and hears its reports.
+func TestAnOldHubHearsReportsAllTheSame(t *testing.T) {
+	box, hub := &fakeBox{cuts: queue(1)}, &fakeHub{}
+	hub.send = func(c record.Cut) (Answer, error) {
+		return classify(answer{status: 503, body: []byte(`{"error":"newer_form","detail":"bring the hub up to date"}`), header: http.Header{"Retry-After": {"300"}}}, c, nil), nil
+	}
+	var last State
+	run(t, time.Hour, &virtual{}, LoopConfig{Hub: hub, Outbox: box, State: func(s State) { last = s }})
+	if hub.reports < 55 || len(hub.sent) > 13 || last.Online || !strings.Contains(last.Problem, "up to date") {
+		t.Errorf("%d reports, %d sends, %+v", hub.reports, len(hub.sent), last)
+	}
+}
+
 // An outbox that gives a settled segment again must not make a loop that turns
 // on the spot.
 type foolishBox struct{ fakeBox }
@@ -466,8 +498,7 @@ func TestHeldDownNothingGoesAndLetUpItGoesAtOnce(t *testing.T) {
 // Holding the line down ends a request that is under way, and is no failure.
 func TestHoldingEndsWhatIsUnderWay(t *testing.T) {
 	v, box, hub := &virtual{}, &fakeBox{cuts: queue(1)}, &fakeHub{}
-	var l *Loop
-	l = loopOf(t, v, LoopConfig{Hub: waiting{hub}, Outbox: box})
+	l := loopOf(t, v, LoopConfig{Hub: waiting{hub}, Outbox: box})
 	hub.send = func(record.Cut) (Answer, error) { l.Set(false); return Answer{}, nil }
 	var states []State
 	l.c.State = func(s State) { states = append(states, s) }

@@ -46,14 +46,19 @@ var ErrSkip = errors.New("not taken")
 
 // ExportSegments writes segments to the stick mounted at dir. What is there
 // already is kept; another segment under the same name, too (it is another
-// gate's that says to be this one: evidence), and counts as skipped.
+// gate's that says to be this one: evidence), and counts as skipped, as does
+// one that comes beside ErrLost. Any other error of cuts ends it.
 func ExportSegments(ctx context.Context, dir string, cuts iter.Seq2[record.Cut, error]) (t Tally, err error) {
 	f, err := openStick(dir, segmentsFolder, true)
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, f.close()) }()
+	defer f.closeInto(&err)
 	for cut, err := range cuts {
+		if errors.Is(err, ErrLost) && ctx.Err() == nil {
+			t.skip(stickName{cut.Identity, cut.Number}.String(), ErrLost.Error())
+			continue
+		}
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -119,7 +124,7 @@ func ExportReceipts(ctx context.Context, dir string, receipts iter.Seq2[[]byte, 
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, f.close()) }()
+	defer f.closeInto(&err)
 	for raw, err := range receipts {
 		if err == nil {
 			err = ctx.Err()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/ed25519"
 	"errors"
+	"fmt"
 	"io/fs"
 	"iter"
 	"os"
@@ -349,6 +350,12 @@ func TestTakeDecidesAndMayStop(t *testing.T) {
 	if _, err := ExportSegments(ctx, dir, each(cuts...)); !errors.Is(err, context.Canceled) {
 		t.Error(err)
 	}
+	lost, err := ExportSegments(t.Context(), t.TempDir(), func(yield func(record.Cut, error) bool) {
+		_ = yield(record.Cut{SegmentKey: cuts[0].SegmentKey}, fmt.Errorf("segment: %w", ErrLost)) && yield(cuts[1], nil)
+	})
+	if err != nil || lost.Done != 1 || lost.Skipped != 1 {
+		t.Errorf("one that cannot be made again: %+v, %v", lost, err)
+	}
 	rotten := cuts[0]
 	rotten.SHA256[0] ^= 1
 	if got := export(t, t.TempDir(), rotten); got.Done != 0 || got.Skipped != 1 {
@@ -458,4 +465,45 @@ func FuzzStickContents(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// The example of docs/formats.md, "Stick": a name a line, and what it is.
+func TestNamesOfTheExample(t *testing.T) {
+	b, err := os.ReadFile("../docs/examples/stick-names.tsv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]int{}
+	for line := range strings.Lines(string(b)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		name, want, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if !ok {
+			t.Fatalf("line %q", line)
+		}
+		got := "passed over"
+		folder, file, _ := strings.Cut(name, "/")
+		switch folder {
+		case segmentsFolder:
+			if _, ok := parseStickName(file, segmentEnd); ok {
+				got = "segment"
+			}
+		case receiptsFolder:
+			if _, ok := parseStickName(file, receiptEnd); ok {
+				got = "receipt"
+			}
+		case trustFolder:
+			if trustName(file) {
+				got = "trust"
+			}
+		}
+		if got != want {
+			t.Errorf("%s is %s, the example says %s", name, got, want)
+		}
+		seen[got]++
+	}
+	if len(seen) != 4 {
+		t.Errorf("the example shows only %v", seen)
+	}
 }

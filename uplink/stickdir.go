@@ -165,6 +165,13 @@ func (f *stickFolder) close() error {
 	return explainStick(f.path, syncRoot(f.root))
 }
 
+// closeInto closes the folder; what came before is the one line that is said.
+func (f *stickFolder) closeInto(err *error) {
+	if closeErr := f.close(); *err == nil {
+		*err = closeErr
+	}
+}
+
 // syncRoot puts the names in a folder on the medium.
 func syncRoot(root *os.Root) error {
 	d, err := root.Open(".")

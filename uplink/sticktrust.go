@@ -32,7 +32,7 @@ func ExportTrust(ctx context.Context, dir string, files iter.Seq2[TrustFile, err
 	if err != nil {
 		return t, err
 	}
-	defer func() { err = errors.Join(err, top.close()) }()
+	defer top.closeInto(&err)
 	var last *TrustFile
 	count := 0
 	for file, err := range files {
@@ -69,7 +69,7 @@ func (f *stickFolder) put(file TrustFile, t *Tally) (err error) {
 		return err
 	}
 	if sub != f {
-		defer func() { err = errors.Join(err, sub.close()) }()
+		defer sub.closeInto(&err)
 	}
 	if sub.has(name, file.Bytes) {
 		t.Same++
