@@ -65,7 +65,9 @@ type endpoint struct {
 
 // heavy reports whether it may read a lot: so many are served at once, and so
 // many of one person, that gates are not kept waiting.
-func (e endpoint) heavy() bool { return e.stream != nil || e.pattern == "GET hours" }
+func (e endpoint) heavy() bool {
+	return e.stream != nil || e.pattern == "GET hours" || e.pattern == "GET gates"
+}
 
 const (
 	heavyAll  = 8

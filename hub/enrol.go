@@ -54,7 +54,7 @@ func (h *Hub) enrol(r *http.Request) (enroll.Grant, *refusal) {
 	}
 	ctx := r.Context()
 	// Before the token is spent: without a root there is nothing to start from.
-	root, err := h.newestRoot(ctx)
+	root, err := h.rootOf(ctx, p.Token)
 	if errors.Is(err, store.ErrNotFound) {
 		return enroll.Grant{}, &refusal{http.StatusServiceUnavailable, "no_trust", "this hub has no trust repository yet: publish one", time.Minute}
 	}
@@ -301,15 +301,18 @@ func (h *Hub) invite(ctx context.Context, name string, sheet bool, ttl time.Dura
 	if ttl < 0 || ttl > longest {
 		return enroll.Token{}, ErrCode
 	}
-	root, err := h.newestRoot(ctx)
+	rootName, version, err := h.newestRoot(ctx)
 	if errors.Is(err, store.ErrNotFound) {
 		return enroll.Token{}, ErrNoTrust
 	}
 	if err != nil {
 		return enroll.Token{}, fmt.Errorf("invite a gate: %w", err)
 	}
-	t := enroll.Token{Pin: h.keys.Pin(), Root: sha256.Sum256(root.bytes), URL: h.cfg.URL}
-	randomBytes(t.Secret[:])
+	root, err := h.trustFile(ctx, rootName)
+	if err != nil {
+		return enroll.Token{}, fmt.Errorf("invite a gate: %w", err)
+	}
+	t := enroll.Token{Secret: newSecret(version), Pin: h.keys.Pin(), Root: sha256.Sum256(root.bytes), URL: h.cfg.URL}
 	if _, err := enroll.ParseToken(t.Text()); err != nil {
 		return enroll.Token{}, fmt.Errorf("invite a gate: the hub's address %q cannot stand in a code: %w", h.cfg.URL, err)
 	}
@@ -319,3 +322,19 @@ func (h *Hub) invite(ctx context.Context, name string, sheet bool, ttl time.Dura
 	h.log.Info("gate invited", "gate", name, "sheet", sheet)
 	return t, nil
 }
+
+// newSecret is a token's secret, which marks the root that the token names: the
+// last byte of its hash is that of the root's version. A sheet lives for a week,
+// and a new root may be published before its gate enrols; the hub, which keeps
+// only the hash, must then still answer with the root that the code names. 248
+// bits stay random.
+func newSecret(rootVersion uint64) (secret [32]byte) {
+	for {
+		randomBytes(secret[:])
+		if rootMark(sha256.Sum256(secret[:])) == byte(rootVersion) {
+			return secret
+		}
+	}
+}
+
+func rootMark(hash [32]byte) byte { return hash[31] }

@@ -317,6 +317,23 @@ func TestTokensThatOpenNothing(t *testing.T) {
 	})
 }
 
+// A sheet that was printed before a new root was published still enrols.
+func TestGrantHoldsTheRootThatTheCodeNames(t *testing.T) {
+	w := newTown(t)
+	sheet := w.invite("sheet", true)
+	w.store.set(func() { w.store.trust["2.root.json"] = []byte("second") })
+	later := w.invite("later", true)
+	if later.Root != sha256.Sum256([]byte("second")) {
+		t.Error("a new code does not name the newest root")
+	}
+	for _, token := range []enroll.Token{sheet, later} {
+		a := w.applicant()
+		if g := a.take(a.enrol(token), a.key); sha256.Sum256(g.Root) != token.Root {
+			t.Errorf("the grant holds %q", g.Root)
+		}
+	}
+}
+
 func TestBothKeysAreProven(t *testing.T) {
 	w := newTown(t)
 	token := w.invite("b3", false)

@@ -101,27 +101,36 @@ func (h *Hub) trustFile(ctx context.Context, name string) (*trustFile, error) {
 	})
 }
 
-// newestRoot is the root of the highest version.
-func (h *Hub) newestRoot(ctx context.Context) (*trustFile, error) {
-	name, version, err := h.newestRootName(ctx)
+// newestRoot is the root of the highest version; store.ErrNotFound: none.
+func (h *Hub) newestRoot(ctx context.Context) (name string, version uint64, err error) {
+	return h.findRoot(ctx, func(uint64) bool { return true })
+}
+
+// rootOf is the root that a token was made with, by the mark in its hash; the
+// newest when none has that mark.
+func (h *Hub) rootOf(ctx context.Context, token [32]byte) (*trustFile, error) {
+	name, _, err := h.findRoot(ctx, func(v uint64) bool { return byte(v) == rootMark(token) })
+	if errors.Is(err, store.ErrNotFound) {
+		name, _, err = h.newestRoot(ctx)
+	}
 	if err != nil {
 		return nil, err
-	}
-	if version == 0 {
-		return nil, store.ErrNotFound
 	}
 	return h.trustFile(ctx, name)
 }
 
-func (h *Hub) newestRootName(ctx context.Context) (name string, version uint64, err error) {
+func (h *Hub) findRoot(ctx context.Context, want func(version uint64) bool) (name string, version uint64, err error) {
 	names, err := h.store.ListTrust(ctx)
 	if err != nil {
 		return "", 0, fmt.Errorf("list trust files: %w", err)
 	}
 	for _, one := range names {
-		if v, ok := versionOf(one, "root"); ok && v > version {
+		if v, ok := versionOf(one, "root"); ok && v > version && want(v) {
 			name, version = one, v
 		}
+	}
+	if version == 0 {
+		return "", 0, store.ErrNotFound
 	}
 	return name, version, nil
 }
