@@ -174,7 +174,7 @@ func (w *world) client(certs ...tls.Certificate) *http.Client {
 	pool.AddCert(w.ca)
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, Certificates: certs, Time: w.now}, MaxIdleConnsPerHost: 16}
 	w.t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return &http.Client{Transport: transport, Timeout: 10 * time.Second}
 }
 
 // change changes the gate as the hub's store knows it.
