@@ -19,14 +19,17 @@ import (
 
 // Errors that callers branch on.
 var (
-	ErrUnavailable = errors.New("store cannot be reached")        // try again later
-	ErrFull        = errors.New("store has no room")              // the disk is full
-	ErrNotFound    = errors.New("not in the store")               //
-	ErrExists      = errors.New("in the store already")           // a name, a device
-	ErrStale       = errors.New("somebody else was faster")       // compare and swap lost
-	ErrNewer       = errors.New("store is from a newer hub")      // install the newer program
-	ErrState       = errors.New("not possible in this state")     // confirm a revoked gate …
-	ErrInUse       = errors.New("store is in use by another hub") // SQLite only
+	ErrUnavailable = errors.New("store cannot be reached")          // try again later
+	ErrFull        = errors.New("store has no room")                // the disk is full
+	ErrNotFound    = errors.New("not in the store")                 //
+	ErrExists      = errors.New("in the store already")             // a name, a device
+	ErrStale       = errors.New("somebody else was faster")         // compare and swap lost
+	ErrNewer       = errors.New("store is from a newer hub")        // install the newer program
+	ErrOlder       = errors.New("store must be brought up to date") // missing, or of an older program: Migrate
+	ErrState       = errors.New("not possible in this state")       // confirm a revoked gate …
+	ErrInUse       = errors.New("store is in use by another hub")   // SQLite only
+	ErrUnfinished  = errors.New("store was not loaded to its end")  // empty it and load again
+	ErrDump        = errors.New("not a whole dump of a store")      // Load
 )
 
 // Store is all of it. Methods are safe for use by several goroutines; what a
@@ -40,6 +43,7 @@ type Store interface {
 	Acts
 	Log
 	Days
+	Archive
 
 	Ready(ctx context.Context) error // nil: can read and write now
 	// Now is the store's own clock where it has one (several hubs agree on it),
@@ -146,31 +150,47 @@ type Segments interface {
 	// Put keeps a batch in one durable step and answers each. The rules of a
 	// stream (device, epoch), held under a lock of that stream:
 	//
-	//   - the number after the last, its First after the last Last and its Before
-	//     the last Head: Stored. A stream may begin at any seq, with number 1;
-	//   - a higher number: Stored, and a gap is noted (flag AfterGap);
+	//   - the number after the last, its First right after the last Last and its
+	//     Before the last Head: Stored. A stream may begin at any seq, with number 1.
+	//     When its First is further on, the gate erased what lies between, with a
+	//     destroyed day and before it was cut: Stored, flag AfterGap;
+	//   - a higher number, with a First after the last Last: Stored, and a gap is
+	//     noted (flag AfterGap); a stream has at most MaxGaps of them;
 	//   - a lower number: the same bytes are a Repeat; one that lies in a noted gap
-	//     and fits it is Stored and closes that part of the gap;
+	//     and fits it (its seqs, and the links at both ends where it touches them)
+	//     is Stored and closes that part of the gap;
 	//   - anything else is a Conflict: the bytes go to quarantine.
 	//
-	// Hourly counts and notable rows are written with the segment, once. An
-	// error means that none of the batch was kept.
+	// Before all that comes its day: of one that was dropped it is Destroyed or
+	// Retired, and its number is noted as refused, so that it is no gap. The flags
+	// AfterGap and Orphan are the store's to set. The batch is taken in its order.
+	//
+	// Hourly counts and notable rows are written with the segment, once. After an
+	// error nothing of the batch is acknowledged; some of it may have been kept all
+	// the same (the answer of a commit may be lost), so sent again it may be a
+	// Repeat.
 	Put(ctx context.Context, batch []Incoming) ([]Put, error)
 
 	// Quarantine keeps the bytes of a segment that must not reach the log (sent
-	// after revocation, a conflict): at most QuarantineMax a device, then it
-	// only counts. The same bytes twice are kept once.
+	// after revocation, a conflict): at most QuarantineMax and QuarantineBytes a
+	// device, then it only counts. The same bytes twice are kept once.
 	Quarantine(ctx context.Context, device [16]byte, why string, segment []byte, at time.Time) error
 
-	// Streams tells where the sequences of a device stand.
+	// Streams tells where the sequences of a device stand. Numbers that were
+	// refused are left out of the gaps.
 	Streams(ctx context.Context, device [16]byte) ([]Stream, error)
 
 	// Refuse notes numbers that were refused for good, so that they are no gap.
 	Refuse(ctx context.Context, key record.SegmentKey, first, last uint64, sha [32]byte, why record.RefusedFor, at time.Time) error
 }
 
-// QuarantineMax is how many segments of one device are kept aside.
-const QuarantineMax = 10_000
+// Bounds of what one device can make a store keep beside the log.
+const (
+	QuarantineMax   = 10_000   // segments kept aside
+	QuarantineBytes = 64 << 20 // bytes of them
+	MaxGaps         = 1024     // of one stream; a segment that would open another is a Conflict
+	MaxRefused      = 100_000  // numbers noted as refused; further ones stay gaps
+)
 
 // Stream is one sequence of a device.
 type Stream struct {
@@ -252,10 +272,15 @@ const (
 // Gates keeps gates.
 type Gates interface {
 	CreateGate(ctx context.Context, g Gate, t Token) error // ErrExists: the name
-	// Invite gives an invited or revoked gate a new token; the older ones end.
+	// Invite gives an invited or revoked gate a new token; the older ones end, and
+	// the device that it had is no longer its own.
 	Invite(ctx context.Context, t Token) error
+	// UseToken gives the gate of a token to a device, in one step. A device that
+	// was ever enrolled is not enrolled again: TokenDevice.
 	UseToken(ctx context.Context, hash [32]byte, e Enrolment) (Gate, TokenUse, error)
 	GateByName(ctx context.Context, name string) (Gate, error)
+	// GateByDevice also finds the device that a gate had before it was invited
+	// anew: the gate as Revoked, with that device and its key.
 	GateByDevice(ctx context.Context, device [16]byte) (Gate, error)
 	Gates(ctx context.Context, venues []string, after string, limit int) ([]Gate, error) // by name; venues nil: all
 	ConfirmGate(ctx context.Context, name, word string) error                            // ErrState, ErrNotFound, ErrStale: another word
