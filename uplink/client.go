@@ -124,7 +124,7 @@ func hubURL(text string) (*url.URL, error) {
 }
 
 // transport makes one pool of connections. HTTP/1.1, because a gate has one
-// request under way at a time: HTTP/2 was measured dearer (BenchmarkSend), and
+// request under way at a time: HTTP/2 was measured no cheaper (BenchmarkSend), and
 // a dead connection is found by its timeout alone.
 func (c *Client) transport(own, http2 bool) *http.Client {
 	protocols := new(http.Protocols)
