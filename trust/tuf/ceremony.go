@@ -183,25 +183,40 @@ type readingRepo struct {
 
 func reading(repo []File) *readingRepo {
 	r := &readingRepo{files: make(map[string][]byte, len(repo)), targets: map[string]*metadata.Metadata[metadata.TargetsType]{}}
+	versions := map[string][]int64{}
 	for _, f := range repo {
 		r.files[f.Name] = f.Bytes
-		role, version, ok := readMetadataName(f.Name)
-		if !ok {
-			continue
+		if role, version, ok := readMetadataName(f.Name); ok {
+			versions[role] = append(versions[role], version)
 		}
-		switch role {
-		case RoleRoot:
-			if m, err := readRoot(f.Name, f.Bytes); err == nil && m.Signed.Version == version && (r.root == nil || version > r.root.Signed.Version) {
-				r.root = m
-			}
-		case RoleTargets, RoleDayKeys, RoleRevoked:
-			m, err := readTargets(f.Name, role, f.Bytes)
-			if err == nil && m.Signed.Version == version && (r.targets[role] == nil || version > r.targets[role].Signed.Version) {
-				r.targets[role] = m
+	}
+	for role, all := range versions {
+		slices.Sort(all)
+		for _, version := range slices.Backward(all) { // what cannot be read is not there
+			if r.read(role, version) {
+				break
 			}
 		}
 	}
 	return r
+}
+
+// read makes one version the newest of its role.
+func (r *readingRepo) read(role string, version int64) bool {
+	switch role {
+	case RoleRoot:
+		m, err := readRoot("", r.files[metadataName(role, version)])
+		if err == nil && m.Signed.Version == version {
+			r.root = m
+			return true
+		}
+	case RoleTargets, RoleDayKeys, RoleRevoked:
+		if m := r.at(role, version); m != nil && m.Signed.Version == version {
+			r.targets[role] = m
+			return true
+		}
+	}
+	return false
 }
 
 // at is a version of metadata of a role, nil when it is not there.
