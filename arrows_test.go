@@ -40,10 +40,11 @@ var rooms = map[string][]string{
 	"gate/signal": {"verify"},
 
 	// Upstream.
-	"hub":                {"enroll", "hub/store", "record", "trust", "trust/tuf"},
-	"hub/store":          {"record"},
-	"hub/store/sqlite":   {"hub/store", "record"},
-	"hub/store/postgres": {"hub/store", "record"},
+	"hub":                         {"enroll", "hub/store", "record", "trust", "trust/tuf"},
+	"hub/store":                   {"record"},
+	"hub/store/sqlite":            {"hub/store", "hub/store/internal/sequence", "record"},
+	"hub/store/postgres":          {"hub/store", "hub/store/internal/sequence", "record"},
+	"hub/store/internal/sequence": {"hub/store", "record"},
 
 	// Screens: events in, nothing of where they come from.
 	"tui/look/clean": {},
@@ -51,7 +52,8 @@ var rooms = map[string][]string{
 	"tui/gate":       {"decode", "gate", "gate/signal", "tui/look", "tui/look/clean", "verify"},
 
 	// Everything outside a gate, for the demo; it has issuers, not gates.
-	"demo": {"camera/synth", "decode", "healthcode", "healthcode/base45", "trust", "verify"},
+	"demo":        {"camera/synth", "decode", "healthcode", "healthcode/base45", "trust", "verify"},
+	"demo/office": {"enroll", "hub", "hub/store", "trust", "trust/tuf"},
 
 	// Tests' own stand-ins for hardware.
 	"camera/camvm/usbcam":       {},
@@ -59,6 +61,8 @@ var rooms = map[string][]string{
 	"localdb/internal/powercut": {},
 	"tui/look/internal/shot":    {},
 	"internal/vectors":          {},
+	"hub/store/storetest":       {"hub/store", "record"},
+	"hub/store/internal/pgtest": {},
 
 	// Wiring may know everybody.
 	"cmd/checkpoint": {"*"},
@@ -86,14 +90,14 @@ var outside = map[string][]string{
 	"github.com/hanwen/go-fuse/v2":    {"localdb/internal/powercut"},
 	"github.com/charmbracelet/x/vt":   {"tui"},
 	"github.com/rivo/uniseg":          {"tui"},
-	"os/exec":                         {"gate/signal", "cmd"},
+	"os/exec":                         {"gate/signal", "cmd", "hub/store/internal/pgtest"},
 	"C":                               {},
 	"plugin":                          {},
-	"github.com/rogpeppe/go-internal": {}, // tests only
-	"pgregory.net/rapid":              {}, // tests only
+	"github.com/rogpeppe/go-internal": {},                      // tests only
+	"pgregory.net/rapid":              {"hub/store/storetest"}, // tests only
 	"golang.org/x/crypto/scrypt":      {"gate"},
-	"golang.org/x/sys/unix":           {"camera", "gate/wedge", "localdb", "cmd"},
-	"github.com/fxamacker/cbor/v2":    {"healthcode", "verify/dcc", "demo"},
+	"golang.org/x/sys/unix":           {"camera", "gate/wedge", "hub/store/sqlite", "localdb", "cmd"},
+	"github.com/fxamacker/cbor/v2":    {"healthcode", "hub/store", "verify/dcc", "demo"},
 }
 
 func inside(pkg, room string) bool { return pkg == room || strings.HasPrefix(pkg, room+"/") }

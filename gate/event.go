@@ -189,6 +189,8 @@ type State struct {
 	CameraIs string // what is wrong, "" when OK
 	FPS      float64
 	Frames   uint64 // looked at since the start
+	Shown    uint64 // things held up since the start, where the source knows
+	Read     uint64 // of those
 
 	Line    Line
 	Waiting uint64 // rows not yet confirmed upstream

@@ -173,7 +173,7 @@ func (g *Gate) beat() {
 	for _, why := range g.lost {
 		s.CameraIs = why
 	}
-	s.FPS, s.Frames = g.frameAt(mono), g.ended.Frames
+	s.FPS, s.Frames, s.Shown, s.Read = g.frameAt(mono), g.ended.Frames, g.ended.Shown, g.ended.Read
 	if g.cfg.Line != nil {
 		s.Line = g.cfg.Line()
 	}

@@ -11,6 +11,8 @@ func (a *app) commands() []*cobra.Command {
 		newExplainCommand(a),
 		newReadCommand(a),
 		newTrustCommand(a),
+		newEnrollCommand(a),
+		newStickCommand(a),
 		newDoctorCommand(a),
 		newPINCommand(a),
 	}

@@ -39,7 +39,9 @@ type config struct {
 	Player        []string      `toml:"player"` // program and arguments; empty: terminal bell
 	IsolationTel  string        `toml:"isolation_phone"`
 	TechnicianTel string        `toml:"technician_phone"`
-	PINHash       string        `toml:"pin_hash"` // pin() gives it parsed; "" none
+	Upload        string        `toml:"upload"`    // net or stick
+	HubProxy      string        `toml:"hub_proxy"` // proxy() gives it parsed; "" none
+	PINHash       string        `toml:"pin_hash"`  // pin() gives it parsed; "" none
 	Latch         span          `toml:"latch"`
 	Camera        cameraSetting `toml:"camera"`
 }
@@ -94,6 +96,7 @@ func defaultConfig(env func(string) string) config {
 		Blocks:        "half",
 		View:          true,
 		Sound:         "loud",
+		Upload:        "net",
 		Latch:         span(2 * time.Second),
 		Camera:        cameraSetting{Format: "auto"},
 	}
@@ -171,6 +174,18 @@ func (c config) trustKey() ed25519.PublicKey {
 		return nil
 	}
 	return key
+}
+
+// proxy is the way to the hub through somebody else, nil for none.
+func (c config) proxy() *url.URL {
+	if c.HubProxy == "" {
+		return nil
+	}
+	u, err := url.Parse(c.HubProxy)
+	if err != nil {
+		return nil
+	}
+	return u
 }
 
 // pin is the technician's PIN; ok is false when none is configured.

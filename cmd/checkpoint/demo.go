@@ -111,7 +111,9 @@ func (a *app) runDemo(ctx context.Context, cfg config, o demoOptions) error {
 	s.closers = append(s.closers, camera.Close)
 	s.pictures = []gate.Pictures{camera}
 
+	far := s.beginOffice(ctx, world)
 	gc := s.config()
+	gc.NewTrust, gc.Line = far.newTrust, far.line
 	gc.Answers = func(n uint64, leaves gate.Leaves) {
 		if leaves == gate.ByKey {
 			camera.Keep(n)
@@ -120,7 +122,7 @@ func (a *app) runDemo(ctx context.Context, cfg config, o demoOptions) error {
 		}
 	}
 	return a.stand(ctx, s, gc, keys, func(g *gate.Gate) watcher {
-		return &guard{ctx: ctx, gate: g, leave: camera.Advance}
+		return &guard{ctx: ctx, gate: g, leave: camera.Advance, also: far.saw}
 	})
 }
 
@@ -163,7 +165,11 @@ func (s *station) trustWorld(ctx context.Context, a *app, world *demo.World) err
 	if err != nil {
 		return faultf("%w", err)
 	}
-	if len(installed) > 0 {
+	enrolled, ok, err := s.db.Enrolment(ctx)
+	if err != nil {
+		return faultf("%w", err)
+	}
+	if len(installed) > 0 || ok && enrolled.Venue != s.cfg.Venue {
 		return usagef("--db %s: a real gate uses this file; the demo keeps its hands off it", s.cfg.DB)
 	}
 	snapshot, err := trust.ParseSigned(world.SignedTrust(), world.Pin())
@@ -181,12 +187,14 @@ type guard struct {
 	ctx     context.Context
 	gate    *gate.Gate
 	leave   func() // the person in view goes
+	also    func(gate.Event)
 	retired atomic.Bool
 }
 
 const guardThinks = 2 * time.Second
 
 func (d *guard) saw(e gate.Event) {
+	d.also(e)
 	switch e := e.(type) {
 	case gate.Judged:
 		if e.Leaves == gate.ByKey {

@@ -57,7 +57,7 @@ func (s *station) newTrust(ctx context.Context) (gate.Trust, bool) {
 		s.later = time.Now().Add(lookAgain)
 		s.log.Error("new trust is installed, but its file stays", "error", err)
 	}
-	return s.trustOf(snapshot), true
+	return s.trustOf(snapshot, s.cfg.VenueType), true
 }
 
 // refusal says that a snapshot may not be taken, whenever it is tried.

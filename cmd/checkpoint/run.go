@@ -62,6 +62,9 @@ func (a *app) runGate(ctx context.Context, cfg config, headless bool) error {
 		return err
 	}
 	defer s.Close()
+	if err := s.joinUpstream(ctx); err != nil {
+		return err
+	}
 	if err := s.loadTrust(ctx); err != nil {
 		return err
 	}
@@ -70,8 +73,18 @@ func (a *app) runGate(ctx context.Context, cfg config, headless bool) error {
 	}
 	gc := s.config()
 	gc.NewTrust = s.newTrust
-	return a.stand(ctx, s, gc, keys, nil)
+	if s.up == nil {
+		return a.stand(ctx, s, gc, keys, nil)
+	}
+	gc.NewTrust, gc.Line = s.up.newTrust, s.up.line
+	return a.stand(ctx, s, gc, keys, func(*gate.Gate) watcher { return reporter{s.up} })
 }
+
+// reporter lets the figures for the hub see what the gate says.
+type reporter struct{ *upstream }
+
+func (r reporter) saw(e gate.Event)                 { r.figures.saw(e) }
+func (r reporter) desk(d tuigate.Desk) tuigate.Desk { return d }
 
 // watcher sees every event and every key on their way, as the demo's guard
 // does. Its methods are called from one goroutine each.
@@ -196,6 +209,9 @@ func (a *app) screen(ctx context.Context, s *station, g *gate.Gate, events <-cha
 		Desk: desk, Events: events, SoundMode: sc.Mode, Lang: lang, Blocks: blocks,
 		Console: os.Getenv("TERM") == "linux", Kiosk: s.cfg.Kiosk, HasPIN: hasPIN,
 		IsolationPhone: s.cfg.IsolationTel, TechnicianPhone: s.cfg.TechnicianTel, Version: version(),
+	}
+	if s.line != nil {
+		tc.SwitchLine = s.line
 	}
 	if s.cfg.View {
 		tc.Views = func(ctx context.Context) (gate.View, bool) {

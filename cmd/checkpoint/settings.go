@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,6 +86,12 @@ func settings() []setting {
 		{"technician_phone", "number the guard calls after a device fault",
 			func(c *config) any { return &c.TechnicianTel },
 			func(c *config) error { return wantPhone(c.TechnicianTel) }},
+		{"upload", "how rows go up: net, or stick where there is no line",
+			func(c *config) any { return &c.Upload },
+			func(c *config) error { return wantOf(c.Upload, "net", "stick") }},
+		{"hub_proxy", "way to the hub through a proxy: http://HOST:PORT or socks5://HOST:PORT; none: direct",
+			func(c *config) any { return &c.HubProxy },
+			func(c *config) error { return checkProxy(c.HubProxy) }},
 		{"pin_hash", "technician's PIN as `checkpoint pin` prints it",
 			func(c *config) any { return &c.PINHash }, checkPINHash},
 		{"latch", "how long a gate without a screen holds a verdict",
@@ -135,6 +142,17 @@ func checkTrustKey(c *config) error {
 	}
 	if k := c.trustKey(); k != nil && base64.StdEncoding.EncodeToString(k) != c.TrustKey {
 		return fmt.Errorf("want base64 without spaces")
+	}
+	return nil
+}
+
+func checkProxy(text string) error {
+	if text == "" {
+		return nil
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "socks5" {
+		return fmt.Errorf("want http://HOST:PORT or socks5://HOST:PORT")
 	}
 	return nil
 }

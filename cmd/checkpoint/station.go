@@ -37,6 +37,16 @@ type station struct {
 	replay   bool
 	later    time.Time // no look for new trust before
 	closers  []func() error
+
+	up   *upstream // nil: a gate alone
+	pace pace
+	line func() // cuts the way upstream off, and joins it again; nil: nobody may
+}
+
+// pace is how often a gate speaks to its hub; zero fields are package uplink's
+// own times.
+type pace struct {
+	trust, start, spread time.Duration
 }
 
 // openStation opens log, file and clock; trust and sources follow.
@@ -62,9 +72,21 @@ func (a *app) openStation(ctx context.Context, cfg config) (_ *station, err erro
 
 func (s *station) stamp() record.Stamp { return stampAt(s.boot, s.clock.At()) }
 
-// loadTrust takes what was left while no gate ran, then what is installed. A
-// gate without trust runs, and says so.
+// loadTrust takes what was left while no gate ran, then what is installed: from
+// the hub, where the gate belongs to one and has its trust already. A gate
+// without trust runs, and says so.
 func (s *station) loadTrust(ctx context.Context) error {
+	if s.up != nil {
+		e := s.up.enrolment()
+		s.cfg.Gate, s.cfg.Venue, s.cfg.VenueType = e.Gate, e.Venue, e.VenueType
+		if snapshot := s.up.trust.Snapshot(); snapshot != nil {
+			s.trust = s.up.held(snapshot)
+			if g, ok := s.up.trust.Generation(); ok {
+				s.clock.Anchored(g.Anchor)
+			}
+			return nil
+		}
+	}
 	s.newTrust(ctx)
 	kept, err := s.db.Trust(ctx)
 	if err != nil {
@@ -83,7 +105,7 @@ func (s *station) loadTrust(ctx context.Context) error {
 
 // trustIn makes a snapshot that was checked the one that holds.
 func (s *station) trustIn(ctx context.Context, snapshot *trust.Snapshot) {
-	s.trust = s.trustOf(snapshot)
+	s.trust = s.trustOf(snapshot, s.cfg.VenueType)
 	if err := s.db.RaiseAnchor(ctx, s.stamp(), snapshot.Issued.UnixMilli()); err != nil {
 		// A full disk must not close a gate. The anchor holds for this run and is
 		// raised again at the next.
@@ -92,12 +114,12 @@ func (s *station) trustIn(ctx context.Context, snapshot *trust.Snapshot) {
 	s.clock.Anchored(snapshot.Issued)
 }
 
-// trustOf is what a gate judges with under a snapshot.
-func (s *station) trustOf(snapshot *trust.Snapshot) gate.Trust {
+// trustOf is what a gate in that kind of place judges with under a snapshot.
+func (s *station) trustOf(snapshot *trust.Snapshot, venueType string) gate.Trust {
 	for _, skipped := range snapshot.Skipped {
 		s.log.Warn("a key was left out", "list", skipped.List, "index", skipped.Index, "why", skipped.Why)
 	}
-	return gate.Trust{Checker: verify.New(snapshot).At(s.cfg.VenueType), Snapshot: snapshot}
+	return gate.Trust{Checker: verify.New(snapshot).At(venueType), Snapshot: snapshot}
 }
 
 // open opens the configured sources.

@@ -76,7 +76,7 @@ func (m *model) pressCard(k tea.KeyPressMsg) (done bool, cmd tea.Cmd) {
 		case key.Matches(k, m.keys.Left):
 			return choose(gate.ChoiceLeft)
 		}
-		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help), nil
+		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help, m.keys.Line), nil
 	case verify.Red:
 		switch {
 		case key.Matches(k, m.keys.Isolated):
@@ -88,7 +88,7 @@ func (m *model) pressCard(k tea.KeyPressMsg) (done bool, cmd tea.Cmd) {
 		case key.Matches(k, m.keys.RedSuperior):
 			return choose(gate.ChoiceSupervise)
 		}
-		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help), m.hush()
+		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help, m.keys.Line), m.hush()
 	}
 	switch c.leaves {
 	case gate.ByKey, gate.ByKeyOrCode:
