@@ -334,6 +334,10 @@ func TestRefused(t *testing.T) {
 		}, DayKeyChanged},
 		{"the highest version there is", func(s *sim) { *s.version(RoleTimestamp) = maxVersion - 1; s.bump(RoleTimestamp) }, VersionJump},
 		{"the highest version of targets", func(s *sim) { *s.version(RoleTargets) = maxVersion - 1; s.all(RoleTargets) }, VersionJump},
+		{"a signer whose clock is ahead", func(s *sim) {
+			s.targets[RoleRevoked].Signed.UnrecognizedFields["issued"] = stamp(noon.Add(25 * time.Hour))
+			s.all(RoleRevoked)
+		}, Ahead},
 		{"a version above it", func(s *sim) { *s.version(RoleTimestamp) = maxVersion; s.bump(RoleTimestamp) }, BadMetadata},
 		{"a root that skips one", func(s *sim) { *s.version(RoleRoot) = 3; s.served["2.root.json"] = s.bytes(RoleRoot) }, RolledBack},
 		{"the old root again", func(s *sim) { s.served["2.root.json"] = s.served["1.root.json"] }, RolledBack},

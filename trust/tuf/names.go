@@ -6,6 +6,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Roles of a repository.
@@ -42,6 +43,11 @@ const (
 	// highest version there is, and nothing could ever follow it.
 	maxVersion = 1 << 53
 	maxJump    = 1 << 32
+
+	// maxAhead is how far an offline date may lie past that of the timestamp over
+	// it. The anchor lifts every gate's clock for good: one signer's machine whose
+	// clock is a year ahead must not do that.
+	maxAhead = 24 * time.Hour
 )
 
 const timestampName = "timestamp.json"

@@ -387,6 +387,9 @@ func (t *taking) finish(contents map[string][]byte, root []byte) (*held, error) 
 		return nil, err
 	}
 	t.anchor = later(t.anchor, rootIssued)
+	if t.anchor.After(t.issued.Add(maxAhead)) {
+		return nil, &Refused{Ahead, "", fmt.Errorf("issued at %s, under a timestamp of %s", stamp(t.anchor), stamp(t.issued))}
+	}
 	if err := t.keep(metadataName(RoleRoot, t.md.Root.Signed.Version), root); err != nil {
 		return nil, err
 	}

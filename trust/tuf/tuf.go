@@ -85,6 +85,7 @@ const (
 	BadTarget     Why = "bad_target"      // a target cannot be read, or what must be there is not
 	Missing       Why = "missing"         // a file that signed metadata names is not there
 	DayKeyChanged Why = "day_key_changed" // alarm: a published day key changed, or a destroyed one came back
+	Ahead         Why = "ahead"           // an offline signer's date lies more than a day past the timestamp's
 	VersionJump   Why = "version_jump"    // a version so high that there would be none left above it
 )
 
