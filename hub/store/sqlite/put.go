@@ -118,7 +118,11 @@ func (b *batch) take(ctx context.Context, in *store.Incoming) (put store.Put, er
 	}
 	d := b.s.day(in.Day)
 	if d.destroyed || d.retired {
-		return b.dropped(was, d, in), nil
+		put, r, note := sequence.Dropped(was, in, d.destroyed)
+		if note {
+			b.refused = append(b.refused, r)
+		}
+		return put, nil
 	}
 	f, err := b.file(ctx, fileName(d.id, d.own))
 	if err != nil {
@@ -128,53 +132,30 @@ func (b *batch) take(ctx context.Context, in *store.Incoming) (put store.Put, er
 	if err != nil {
 		return put, err
 	}
-	flags := in.Flags &^ (store.AfterGap | store.Orphan)
-	is, step := was.After(in)
-	put.Outcome = store.Stored
-	switch step {
-	case sequence.Broken:
-		return b.conflict(in), nil
-	case sequence.Follows:
-		if was.Number > 0 && in.First > was.Last+1 {
-			flags |= store.AfterGap
-		}
-	case sequence.Jumps:
-		flags |= store.AfterGap
-		if put.MissingFrom, put.MissingTo, err = b.missing(ctx, in.Identity, is.Gaps[len(is.Gaps)-1].Gap); err != nil {
-			return put, err
-		}
-	case sequence.Below:
-		sha, found, err := f.stored(ctx, source, in)
-		if err != nil {
-			return put, err
-		}
-		if found && sha == in.SHA256 && !fits(was, in) {
-			return store.Put{Outcome: store.Repeat}, nil
-		}
-		next, after, ok := was.Fill(in)
-		if !ok {
-			return b.conflict(in), nil
-		}
-		if is = next; after {
-			flags |= store.AfterGap
-		}
-	}
-	same, err := f.insert(ctx, source, in, flags)
+	v, err := sequence.Judge(was, in, func() ([32]byte, bool, error) { return f.stored(ctx, source, in) })
 	if err != nil {
 		return put, err
 	}
-	if !same {
-		return b.conflict(in), nil
+	if put.Outcome = v.Outcome; v.Opened != nil {
+		if put.MissingFrom, put.MissingTo, err = b.missing(ctx, in.Identity, *v.Opened); err != nil {
+			return put, err
+		}
 	}
-	b.is[in.Identity] = is
+	if v.Outcome == store.Stored {
+		same, err := f.insert(ctx, source, in, v.Flags)
+		if err != nil {
+			return put, err
+		}
+		if !same {
+			put = store.Put{Outcome: store.Conflict}
+		} else {
+			b.is[in.Identity] = v.After
+		}
+	}
+	if put.Outcome == store.Conflict {
+		b.aside = append(b.aside, in)
+	}
 	return put, nil
-}
-
-// fits reports whether a segment that is stored is one that its stream does not
-// know of yet, as the hub ended in between.
-func fits(s sequence.State, in *store.Incoming) bool {
-	_, _, ok := s.Fill(in)
-	return ok
 }
 
 func (b *batch) state(ctx context.Context, id record.Identity) (sequence.State, error) {
@@ -189,24 +170,6 @@ func (b *batch) state(ctx context.Context, id record.Identity) (sequence.State, 
 	return state, nil
 }
 
-// dropped answers about a segment whose day is gone, and notes its number when
-// it would else be missed.
-func (b *batch) dropped(state sequence.State, d day, in *store.Incoming) store.Put {
-	put, why := store.Put{Outcome: store.Retired}, record.ForRetention
-	if d.destroyed {
-		put.Outcome, why = store.Destroyed, record.ForDestroyed
-	}
-	if in.Number > state.Number || fits(state, in) {
-		b.refused = append(b.refused, store.RefusedEntry{SegmentKey: in.SegmentKey, First: in.First, Last: in.Last, SHA256: in.SHA256, Why: why, AtMS: in.ReceivedMS})
-	}
-	return put
-}
-
-func (b *batch) conflict(in *store.Incoming) store.Put {
-	b.aside = append(b.aside, in)
-	return store.Put{Outcome: store.Conflict}
-}
-
 // missing are the numbers of a new gap that were not refused; 0, 0 when all
 // were.
 func (b *batch) missing(ctx context.Context, id record.Identity, g store.Gap) (from, to uint64, err error) {
@@ -219,12 +182,8 @@ func (b *batch) missing(ctx context.Context, id record.Identity, g store.Gap) (f
 			refused = append(refused, sequence.Refused{Number: r.Number, First: r.First, Last: r.Last})
 		}
 	}
-	slices.SortFunc(refused, func(a, b sequence.Refused) int { return cmp.Compare(a.Number, b.Number) })
-	told := sequence.Told(g, slices.CompactFunc(refused, func(a, b sequence.Refused) bool { return a.Number == b.Number }))
-	if len(told) == 0 {
-		return 0, 0, nil
-	}
-	return told[0].From, told[len(told)-1].To, nil
+	from, to = sequence.Missing(g, refused)
+	return from, to, nil
 }
 
 // file is a day file in its transaction.

@@ -6,6 +6,7 @@
 package sequence
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -103,6 +104,75 @@ func (s State) Fill(in *store.Incoming) (next State, after, ok bool) {
 	next = s
 	next.Gaps = slices.Concat(s.Gaps[:i], rest, s.Gaps[i+1:])
 	return next, in.Number > g.From, true
+}
+
+// Verdict is what Put has to do about a segment. Stored: After is the state of
+// its stream then, Flags are its flags but for Orphan, and Opened is the gap that
+// it opens, nil else.
+type Verdict struct {
+	Outcome store.Outcome
+	After   State
+	Flags   store.Flags
+	Opened  *store.Gap
+}
+
+// Judge judges a segment whose day is not dropped. stored looks up the digest of
+// what stands under its key; it is asked for numbers only that were passed. A
+// segment that is stored, though its stream does not know of it, is Stored.
+func Judge(s State, in *store.Incoming, stored func() (sha [32]byte, found bool, err error)) (v Verdict, err error) {
+	v = Verdict{Outcome: store.Stored, Flags: in.Flags &^ (store.AfterGap | store.Orphan)}
+	next, step := s.After(in)
+	v.After = next
+	switch step {
+	case Broken:
+		return Verdict{Outcome: store.Conflict}, nil
+	case Follows:
+		if s.Number > 0 && in.First > s.Last+1 {
+			v.Flags |= store.AfterGap
+		}
+	case Jumps:
+		v.Flags |= store.AfterGap
+		v.Opened = &next.Gaps[len(next.Gaps)-1].Gap
+	case Below:
+		var after, ok bool
+		if v.After, after, ok = s.Fill(in); ok {
+			if after {
+				v.Flags |= store.AfterGap
+			}
+			return v, nil
+		}
+		sha, found, err := stored()
+		if err != nil {
+			return Verdict{}, err
+		}
+		if found && sha == in.SHA256 {
+			return Verdict{Outcome: store.Repeat}, nil
+		}
+		return Verdict{Outcome: store.Conflict}, nil
+	}
+	return v, nil
+}
+
+// Dropped is the answer about a segment of a day that is gone. note: its number
+// would else be missed, and is to be noted as refused.
+func Dropped(s State, in *store.Incoming, destroyed bool) (put store.Put, r store.RefusedEntry, note bool) {
+	put.Outcome, r = store.Retired, store.RefusedEntry{SegmentKey: in.SegmentKey, First: in.First, Last: in.Last, SHA256: in.SHA256, Why: record.ForRetention, AtMS: in.ReceivedMS}
+	if destroyed {
+		put.Outcome, r.Why = store.Destroyed, record.ForDestroyed
+	}
+	_, _, fits := s.Fill(in)
+	return put, r, in.Number > s.Number || fits
+}
+
+// Missing are the first and the last of the numbers of a gap that were not
+// refused; 0, 0 when all were. refused need not be in order.
+func Missing(g store.Gap, refused []Refused) (from, to uint64) {
+	slices.SortFunc(refused, func(a, b Refused) int { return cmp.Compare(a.Number, b.Number) })
+	told := Told(g, slices.CompactFunc(refused, func(a, b Refused) bool { return a.Number == b.Number }))
+	if len(told) == 0 {
+		return 0, 0
+	}
+	return told[0].From, told[len(told)-1].To
 }
 
 // Diff is what leads from the gaps before to those after: the numbers with
