@@ -3,6 +3,7 @@ package tuf
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -843,4 +844,26 @@ func TestReadWhileRefreshing(t *testing.T) {
 		}
 	}
 	<-done
+}
+
+// What signed metadata says of a file, the file is.
+func TestFits(t *testing.T) {
+	b := []byte("trust")
+	sum := sha256.Sum256(b)
+	other := sha256.Sum256([]byte("other"))
+	for _, tc := range []struct {
+		most, length int64
+		sum          []byte
+		want         Why
+	}{
+		{5, 0, nil, ""}, {5, 5, sum[:], ""}, {4, 0, nil, Oversized}, {9, 4, nil, Mixed}, {9, 6, nil, Mixed}, {9, 5, other[:], Mixed},
+	} {
+		var why Why
+		if r, ok := errors.AsType[*Refused](fits("x", b, tc.most, tc.length, tc.sum)); ok {
+			why = r.Why
+		}
+		if why != tc.want {
+			t.Errorf("%+v: %q", tc, why)
+		}
+	}
 }
