@@ -699,3 +699,22 @@ func TestExampleFolder(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// One key that stands under two ids is one signer for those who count by hand,
+// too.
+func TestOneKeyUnderTwoIDsIsOneSigner(t *testing.T) {
+	s := newSim(t)
+	role := s.root.Signed.Roles[RoleTargets]
+	twin := *s.root.Signed.Keys[role.KeyIDs[0]]
+	s.root.Signed.Keys["twin"] = &twin
+	role.KeyIDs, role.Threshold = append(role.KeyIDs, "twin"), 2
+	m := s.targets[RoleTargets]
+	one, err := sign(m, s.signers[RoleTargets][0])
+	s.must(err)
+	two := one
+	two.KeyID = "twin"
+	m.Signatures = append(m.Signatures[:0], one, two)
+	if signed, err := signers(s.root, RoleTargets, m); err != nil || len(signed) != 1 {
+		t.Errorf("signed by %v, %v", signed, err)
+	}
+}
