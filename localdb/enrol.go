@@ -3,6 +3,7 @@ package localdb
 import (
 	"context"
 	"crypto/ed25519"
+	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"errors"
@@ -100,7 +101,9 @@ func readEnrolment(ctx context.Context, path string, q querier, keys string) (e 
 // an event row; from then on rows wait until a receipt covers them, those
 // written before, too: as rows of this venue. Later ones bring a new
 // certificate, state or interval. With another venue the rows written until
-// now stay the old venue's: segments end where it changes.
+// now stay the old venue's: segments end where it changes. With another
+// FirstRoot, one that is not among the roots of the kept trust, that trust goes:
+// it is another hub's, and nothing of this one's could ever follow it.
 //
 // Keys that were replaced are overwritten in the file; a Checkpoint, or a later
 // Tick, takes them out of the log. It returns ErrEnrol for what does not fit.
@@ -115,8 +118,8 @@ func (db *DB) Enrol(ctx context.Context, at record.Stamp, e Enrolment) error {
 
 func (t *txn) enrol(at record.Stamp, e Enrolment) error {
 	var url string
-	var pin []byte
-	err := t.db.conn.QueryRowContext(t.ctx, `SELECT url, pin FROM enrolment`).Scan(&url, &pin)
+	var pin, began []byte
+	err := t.db.conn.QueryRowContext(t.ctx, `SELECT url, pin, root FROM enrolment`).Scan(&url, &pin, &began)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return err
 	}
@@ -135,6 +138,11 @@ func (t *txn) enrol(at record.Stamp, e Enrolment) error {
 	if err := t.dropAttempt(); err != nil {
 		return err
 	}
+	if string(began) != string(root) {
+		if err := t.beginTrust(root); err != nil {
+			return err
+		}
+	}
 	t.db.owed = true
 	t.box.enrolled = true
 	v := t.view()
@@ -151,6 +159,14 @@ func (t *txn) enrol(at record.Stamp, e Enrolment) error {
 		return err
 	}
 	return t.add(record.Draft{Stamp: at, Body: record.Event{Code: record.EventEnrolled, Text: record.CutText(e.Venue)}})
+}
+
+// beginTrust forgets generations that do not hold the root; what they named goes
+// with the next installation.
+func (t *txn) beginTrust(root []byte) error {
+	sum := sha256.Sum256(root)
+	_, err := t.db.conn.ExecContext(t.ctx, `DELETE FROM generation WHERE NOT EXISTS (SELECT 1 FROM file WHERE sha256 = ?)`, sum[:])
+	return err
 }
 
 // stand writes where rows are from a number on, no less than the last one.

@@ -91,7 +91,7 @@ func PeekRepositories(ctx context.Context, path string) ([]Repository, error) {
 		if form < withHub {
 			return nil, nil
 		}
-		return readRepositories(ctx, path, tx)
+		return readRepositories(ctx, tx)
 	})
 }
 
