@@ -177,7 +177,13 @@ func (s *station) trustWorld(ctx context.Context, a *app, world *demo.World) err
 		return faultf("%w", err)
 	}
 	s.clock = gate.NewClock(demoClock{a.now}, gate.Floor{}, time.Time{})
-	s.trustIn(ctx, snapshot)
+	if ok {
+		// The hub of the demo before went with it.
+		if err := s.db.NewDevice(ctx, s.stamp(), "another demo"); err != nil {
+			return faultf("%w", err)
+		}
+	}
+	s.hold(ctx, snapshot)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"checkpoint/demo"
@@ -15,8 +16,18 @@ import (
 // farEnd is the demo's hub, and the demo gate's way to it. It comes up beside
 // the gate, which does not wait for it: no gate waits for its hub.
 type farEnd struct {
-	up   atomic.Pointer[upstream]
-	held atomic.Bool // the line was cut on purpose
+	up atomic.Pointer[upstream]
+
+	mu   sync.Mutex
+	held bool // the line was cut on purpose
+}
+
+// arrive lays the way before the gate, cut or not as it was turned until now.
+func (f *farEnd) arrive(up *upstream) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	up.loop.Set(!f.held)
+	f.up.Store(up)
 }
 
 // beginOffice starts a hub in a folder of its own, and makes the demo's gate one
@@ -38,10 +49,7 @@ func (s *station) beginOffice(ctx context.Context, world *demo.World) *farEnd {
 			}
 			return
 		}
-		far.up.Store(up)
-		if far.held.Load() {
-			up.loop.Set(false)
-		}
+		far.arrive(up)
 	}()
 	s.closers = append(s.closers, func() error {
 		stop()
@@ -97,10 +105,11 @@ func (s *station) joinOffice(ctx context.Context, world *demo.World) (up *upstre
 
 // turn cuts the line off, or joins it again.
 func (f *farEnd) turn() {
-	held := !f.held.Load()
-	f.held.Store(held)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.held = !f.held
 	if up := f.up.Load(); up != nil {
-		up.loop.Set(!held)
+		up.loop.Set(!f.held)
 	}
 }
 

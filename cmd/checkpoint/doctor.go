@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +15,9 @@ import (
 
 	"checkpoint/camera"
 	"checkpoint/localdb"
+	"checkpoint/trust"
+	"checkpoint/trust/tuf"
+	"checkpoint/uplink"
 	"checkpoint/verify"
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
@@ -23,9 +28,9 @@ func newDoctorCommand(a *app) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "doctor",
-		Short: "Test camera, clock, keys, disk, queue, sound and terminal",
+		Short: "Test camera, clock, keys, disk, queue, hub, sound and terminal",
 		Long: "Test what a gate needs, one line each. It changes nothing and does not start\n" +
-			"the camera.\n\n" +
+			"the camera. A gate of a hub asks that one for a sign of life.\n\n" +
 			"Exit status: 0 all in order (a line with ! is worth a look), 3 something is at\n" +
 			"fault.",
 		Example: `# Before the first morning
@@ -242,22 +247,30 @@ func (a *app) examineFile(ctx context.Context, cfg config) []finding {
 		room.Detail += fmt.Sprintf(", database at %.0f %% of its cap", share*100)
 	}
 	queue := good("queue", "%d rows wait, %d scans left no row", file.Waiting, file.Unrecorded)
-	queue.Warn = file.Unrecorded > 0
-	keys := a.examineKeys(file, cfg)
+	if file.Poison > 0 {
+		queue.Detail += fmt.Sprintf(", %d segments that the hub would not take are set aside: call the technician", file.Poison)
+	}
+	queue.Warn = file.Unrecorded > 0 || file.Poison > 0
+	now, err := a.holding(ctx, cfg, file)
+	keys := a.examineKeys(file, now, err)
 	if refused, ok := localdb.RefusedTrust(cfg.DB); ok {
 		keys.Warn = keys.OK
 		keys.Detail += fmt.Sprintf("; trust that was left for the gate was refused and lies in %s: the log says why, remove it", refused)
 	}
-	return []finding{keys, room, queue}
+	tests := []finding{keys, room, queue}
+	if file.Enrolment != nil {
+		at := a.guardedClock(file.Clock, time.Time{}).At()
+		tests = append(tests, examineHub(ctx, cfg, *file.Enrolment, now.Snapshot, at))
+	}
+	return tests
 }
 
-func (a *app) examineKeys(file localdb.Peeked, cfg config) finding {
-	now, err := installedTrust(file.Trust, cfg)
+func (a *app) examineKeys(file localdb.Peeked, now installed, err error) finding {
 	if err != nil {
 		return fault("keys", "%v", err)
 	}
-	at := a.guardedClock(file.Clock, now.Issued).At()
-	policy := now.PolicyAt(cfg.VenueType, at.Time)
+	at := a.guardedClock(file.Clock, now.Anchor()).At()
+	policy := now.PolicyAt(now.venueType, at.Time)
 	var oldest time.Duration
 	for _, l := range now.Ages(at.Time) {
 		oldest = max(oldest, l.Age)
@@ -275,6 +288,51 @@ func (a *app) examineKeys(file localdb.Peeked, cfg config) finding {
 		return warning("keys", "%s", what)
 	}
 	return good("keys", "%s", what)
+}
+
+// renewWithin is how long after its end a hub renews a certificate.
+const renewWithin = 180 * 24 * time.Hour
+
+// hubSoon is how long the hub may take to answer.
+const hubSoon = 3 * time.Second
+
+// examineHub looks at what the gate is at its hub, and asks that one for what
+// anybody may ask. No line is no fault: a gate works without.
+func examineHub(ctx context.Context, cfg config, e localdb.Enrolment, held *trust.Snapshot, at verify.Instant) finding {
+	var leaf *x509.Certificate
+	if len(e.Chain) > 0 {
+		leaf, _ = x509.ParseCertificate(e.Chain[0])
+	}
+	if leaf == nil {
+		return fault("hub", "its certificate for this gate cannot be read: enrol the gate again")
+	}
+	what := fmt.Sprintf("%s at %s (%s), %s, certificate until %s", e.Gate, e.Venue, e.VenueType, e.State, leaf.NotAfter.UTC().Format(time.DateOnly))
+	over := at.Time.Sub(leaf.NotAfter)
+	switch {
+	case e.State == "revoked":
+		return fault("hub", "%s: it scans on, but its rows stay here: call the technician", what)
+	case over > renewWithin:
+		return fault("hub", "%s: too long ago to be renewed: enrol the gate again", what)
+	case cfg.Upload == "stick":
+		return good("hub", "%s; %s is reached by stick", what, e.URL)
+	}
+	pins := pinsOf(e.Pin, held)
+	client, err := uplink.New(uplink.Config{
+		URL: e.URL, Version: version(), Proxy: cfg.proxy(), Pins: func() [][32]byte { return pins },
+		Clock: func() (time.Time, bool) { return at.Time, at.Quality > verify.ClockEstimated },
+	})
+	if err != nil {
+		return fault("hub", "%s: %v", what, err)
+	}
+	defer client.Close()
+	ctx, stop := context.WithTimeoutCause(ctx, hubSoon, fmt.Errorf("%s did not answer within %v", e.URL, hubSoon))
+	defer stop()
+	if _, err := client.Fetch(ctx, "timestamp.json", tuf.MaxTimestamp); err != nil && !errors.Is(err, uplink.ErrMissing) {
+		return warning("hub", "%s; not reached: %v", what, err)
+	}
+	f := good("hub", "%s; %s answers", what, e.URL)
+	f.Warn = over > 0 || e.State == "pending"
+	return f
 }
 
 // minFree is the room under which a disk is at fault: the log beside the

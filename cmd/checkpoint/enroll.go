@@ -32,11 +32,15 @@ func newEnrollCommand(a *app) *cobra.Command {
 		Short: "Make this gate one of a hub's",
 		Long: "Make this gate one of a hub's: show it the code that the technician got for it,\n" +
 			"on a screen or a printed sheet. The gate makes its keys, gets its certificate\n" +
-			"and the hub's trust, and from then on its rows go up when there is a line.\n\n" +
+			"and the hub's trust, and from then on its rows go up when there is a line.\n" +
+			"Its name, place and kind of place are those that the hub gave it.\n\n" +
 			"A gate from a sheet shows six digits: it is pending until the technician has\n" +
 			"compared them with what the hub shows. It checks codes meanwhile.\n\n" +
-			"Exit status: 0 enrolled, or enrolled already with this code; 3 the hub cannot be\n" +
-			"reached, or the file not written; 4 the hub refuses.",
+			"A code counts once. When the answer got lost, show the same code again: this\n" +
+			"gate kept the keys that it asked with.\n\n" +
+			"Exit status: 0 enrolled, or enrolled just now with this very code; 2 enrolled\n" +
+			"already, with another; 3 the hub cannot be reached, or the file not written;\n" +
+			"4 no code, or the hub refuses it.",
 		Example: `# The code before the gate's own camera
 checkpoint enroll --scan
 
@@ -159,6 +163,8 @@ func (a *app) scanToken(ctx context.Context, s *station) (enroll.Token, error) {
 			continue
 		case errors.Is(err, camera.ErrEnd):
 			return enroll.Token{}, refusedf("enroll: no enrolment code in the pictures")
+		case ctx.Err() != nil:
+			return enroll.Token{}, faultf("enroll: ended before a code was read")
 		case err != nil:
 			return enroll.Token{}, faultf("enroll: %w", err)
 		}
@@ -180,21 +186,7 @@ func (a *app) scanToken(ctx context.Context, s *station) (enroll.Token, error) {
 // what it grants. A gate that asks again with the same token, because the
 // answer got lost, uses the same keys: they are kept before the first try.
 func (s *station) enroll(ctx context.Context, token enroll.Token, newDevice bool) (localdb.Enrolment, error) {
-	old, enrolled, err := s.db.Enrolment(ctx)
-	if err != nil {
-		return old, faultf("enroll: %w", err)
-	}
-	if newDevice {
-		if err := s.db.NewDevice(ctx, s.stamp(), "enrolled as a new device"); err != nil {
-			return old, faultf("enroll: %w", err)
-		}
-		old, enrolled = localdb.Enrolment{}, false
-	}
 	e := localdb.Enrolment{URL: token.URL, Pin: token.Pin}
-	key, segment, err := s.enrolKeys(ctx, old, enrolled, token, &e)
-	if err != nil {
-		return e, faultf("enroll: %w", err)
-	}
 	client, err := uplink.New(uplink.Config{
 		URL: token.URL, Version: version(), Proxy: s.cfg.proxy(),
 		Pins: func() [][32]byte { return [][32]byte{token.Pin} },
@@ -207,6 +199,11 @@ func (s *station) enroll(ctx context.Context, token enroll.Token, newDevice bool
 		return e, usagef("enroll: %w", err)
 	}
 	defer client.Close()
+	key, segment, err := s.enrolKeys(ctx, client, token, newDevice)
+	if err != nil {
+		return e, err
+	}
+	e.SegmentSeed = segment.Seed()
 	device := s.db.Identity().Device
 	request, err := enroll.NewRequest(&token, device, key, segment, version())
 	if err != nil {
@@ -215,6 +212,10 @@ func (s *station) enroll(ctx context.Context, token enroll.Token, newDevice bool
 	grant, err := client.Enroll(ctx, request)
 	var no *uplink.Refusal
 	switch {
+	case errors.As(err, &no) && no.Word == "device_known":
+		return e, refusedf("enroll: %w: checkpoint enroll --new-device", err)
+	case errors.As(err, &no) && no.RetryAfter > 0:
+		return e, faultf("enroll: %w; try again in %v", err, no.RetryAfter)
 	case errors.As(err, &no):
 		return e, refusedf("enroll: %w", err)
 	case err != nil:
@@ -230,11 +231,9 @@ func (s *station) enroll(ctx context.Context, token enroll.Token, newDevice bool
 	if err := granted(&e, grant, device, key); err != nil {
 		return e, refusedf("enroll: %w", err)
 	}
-	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
-	if err != nil {
+	if e.Word, err = wordOf(token, key, segment); err != nil {
 		return e, faultf("enroll: %w", err)
 	}
-	e.Word = enroll.Word(sha256.Sum256(token.Secret[:]), sha256.Sum256(spki), segment.Public().(ed25519.PublicKey))
 	if err := s.db.Enrol(ctx, s.stamp(), e); err != nil {
 		return e, faultf("enroll: the hub took this gate, but it cannot be kept here: %w; run this again with the same code", err)
 	}
@@ -242,39 +241,75 @@ func (s *station) enroll(ctx context.Context, token enroll.Token, newDevice bool
 }
 
 // enrolKeys are the keys to enrol with, kept in the file before they are used:
-// those of an attempt with the same token whose answer got lost, else a new TLS
-// key, and the segment key that this device already has, if it has one.
-func (s *station) enrolKeys(ctx context.Context, old localdb.Enrolment, enrolled bool, token enroll.Token, e *localdb.Enrolment) (*ecdsa.PrivateKey, ed25519.PrivateKey, error) {
-	attempt, tried, err := s.db.Attempt(ctx, sha256.Sum256(token.Secret[:]))
+// those of an attempt with the same token whose answer got lost, or that this
+// token has enrolled already; else new ones. With newDevice the gate becomes
+// another device first, unless it did so for this very token.
+func (s *station) enrolKeys(ctx context.Context, client *uplink.Client, token enroll.Token, newDevice bool) (*ecdsa.PrivateKey, ed25519.PrivateKey, error) {
+	old, enrolled, err := s.db.Enrolment(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, faultf("enroll: %w", err)
 	}
-	if !tried {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			return nil, nil, err
+	if enrolled && madeBy(old, token) {
+		return readKeys(localdb.Attempt{TLSKey: old.TLSKey, SegmentSeed: old.SegmentSeed})
+	}
+	hash := sha256.Sum256(token.Secret[:])
+	attempt, tried, err := s.db.Attempt(ctx, hash)
+	switch {
+	case err != nil:
+		return nil, nil, faultf("enroll: %w", err)
+	case tried && !enrolled:
+		return readKeys(attempt)
+	case enrolled && !newDevice:
+		return nil, nil, usagef("enroll: this gate is enrolled already, as %s at %s; when its hub has revoked it: checkpoint enroll --new-device", old.Gate, old.Venue)
+	case newDevice:
+		// What a gate has of its hub it gives up only for one that answers.
+		if _, err := client.Fetch(ctx, "timestamp.json", tuf.MaxTimestamp); err != nil && !errors.Is(err, uplink.ErrMissing) {
+			return nil, nil, faultf("enroll: %w; nothing was changed", err)
 		}
-		if attempt.TLSKey, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
-			return nil, nil, err
-		}
-		attempt.SegmentSeed = make([]byte, ed25519.SeedSize)
-		rand.Read(attempt.SegmentSeed)
-		if enrolled {
-			// What is cut and waits was signed with it.
-			attempt.SegmentSeed = old.SegmentSeed
-		}
-		if err := s.db.KeepAttempt(ctx, sha256.Sum256(token.Secret[:]), attempt); err != nil {
-			return nil, nil, err
+		if err := s.db.NewDevice(ctx, s.stamp(), "enrolled as a new device"); err != nil {
+			return nil, nil, faultf("enroll: %w", err)
 		}
 	}
-	any, err := x509.ParsePKCS8PrivateKey(attempt.TLSKey)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, faultf("enroll: %w", err)
 	}
+	if attempt.TLSKey, err = x509.MarshalPKCS8PrivateKey(key); err != nil {
+		return nil, nil, faultf("enroll: %w", err)
+	}
+	attempt.SegmentSeed = make([]byte, ed25519.SeedSize)
+	rand.Read(attempt.SegmentSeed)
+	if err := s.db.KeepAttempt(ctx, hash, attempt); err != nil {
+		return nil, nil, faultf("enroll: %w", err)
+	}
+	return readKeys(attempt)
+}
+
+// madeBy reports whether that token has made the enrolment, which was not
+// renewed since: only then the word that was kept is the token's.
+func madeBy(e localdb.Enrolment, token enroll.Token) bool {
+	key, segment, err := readKeys(localdb.Attempt{TLSKey: e.TLSKey, SegmentSeed: e.SegmentSeed})
+	if err != nil || e.URL != token.URL || e.Pin != token.Pin {
+		return false
+	}
+	word, err := wordOf(token, key, segment)
+	return err == nil && word == e.Word
+}
+
+// wordOf is what the technician compares.
+func wordOf(token enroll.Token, key *ecdsa.PrivateKey, segment ed25519.PrivateKey) (string, error) {
+	spki, err := x509.MarshalPKIXPublicKey(&key.PublicKey)
+	if err != nil {
+		return "", err
+	}
+	return enroll.Word(sha256.Sum256(token.Secret[:]), sha256.Sum256(spki), segment.Public().(ed25519.PublicKey)), nil
+}
+
+func readKeys(a localdb.Attempt) (*ecdsa.PrivateKey, ed25519.PrivateKey, error) {
+	any, err := x509.ParsePKCS8PrivateKey(a.TLSKey)
 	key, ok := any.(*ecdsa.PrivateKey)
-	if !ok || len(attempt.SegmentSeed) != ed25519.SeedSize {
-		return nil, nil, errors.New("the keys of the last attempt cannot be read")
+	if err != nil || !ok || len(a.SegmentSeed) != ed25519.SeedSize {
+		return nil, nil, faultf("enroll: the keys in the gate's file cannot be read")
 	}
-	e.SegmentSeed = attempt.SegmentSeed
-	return key, ed25519.NewKeyFromSeed(attempt.SegmentSeed), nil
+	return key, ed25519.NewKeyFromSeed(a.SegmentSeed), nil
 }

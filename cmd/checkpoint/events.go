@@ -103,6 +103,9 @@ type stateLine struct {
 	FPS        float64  `json:"fps"`
 	Frames     uint64   `json:"frames"`
 	Uplink     string   `json:"uplink"`
+	Hub        string   `json:"hub,omitempty"`     // revoked or pending
+	Word       string   `json:"word,omitempty"`    // to compare, while pending
+	Problem    string   `json:"problem,omitempty"` // of the line, for the technician
 	Waiting    uint64   `json:"waiting"`
 	Trust      any      `json:"trust"` // "none", or seconds
 	Time       string   `json:"time"`
@@ -185,6 +188,13 @@ func (w *eventWriter) writeState(e gate.State) error {
 		if e.Line.Online {
 			l.Uplink = "online"
 		}
+		l.Word, l.Problem = e.Line.Word, e.Line.Problem
+		switch {
+		case e.Line.Revoked:
+			l.Hub = "revoked"
+		case e.Line.Word != "":
+			l.Hub = "pending"
+		}
 	}
 	if e.KeysAge >= 0 {
 		l.Trust = int64(e.KeysAge.Seconds())
@@ -201,7 +211,7 @@ func (w *eventWriter) writeState(e gate.State) error {
 
 func (w *eventWriter) differs(l stateLine) bool {
 	old := w.state
-	if (old.Frames == 0) != (l.Frames == 0) || old.Camera != l.Camera || old.Uplink != l.Uplink || old.Time != l.Time || old.Unrecorded != l.Unrecorded || len(old.Rungs) != len(l.Rungs) {
+	if (old.Frames == 0) != (l.Frames == 0) || old.Camera != l.Camera || old.Uplink != l.Uplink || old.Hub != l.Hub || old.Problem != l.Problem || old.Time != l.Time || old.Unrecorded != l.Unrecorded || len(old.Rungs) != len(l.Rungs) {
 		return true
 	}
 	for i := range l.Rungs {

@@ -116,6 +116,9 @@ func (t *trustReport) lines(b *strings.Builder) {
 	by := "nobody: not signed"
 	if t.Signer != nil {
 		by = "key " + *t.Signer + ", pinned"
+		if strings.HasPrefix(*t.Signer, rootName) {
+			by = "the signers of " + *t.Signer
+		}
 	}
 	fmt.Fprintf(b, "trust      version %d of %s, signed by %s\n", t.Version, t.Issued.Format(time.RFC3339), by)
 	for _, l := range t.Lists {

@@ -57,7 +57,8 @@ func (s *station) newTrust(ctx context.Context) (gate.Trust, bool) {
 		s.later = time.Now().Add(lookAgain)
 		s.log.Error("new trust is installed, but its file stays", "error", err)
 	}
-	return s.trustOf(snapshot, s.cfg.VenueType), true
+	s.sayLeftOut(snapshot)
+	return trustIn(snapshot, s.cfg.VenueType), true
 }
 
 // refusal says that a snapshot may not be taken, whenever it is tried.
@@ -100,16 +101,24 @@ func (s *station) takeTrust(ctx context.Context, data []byte, now time.Time, qua
 
 // refuseTrust sets what was left aside and says why, in the rows and the log.
 func (s *station) refuseTrust(ctx context.Context, why error) {
-	text := clean.String(oneLine(why.Error()))
-	s.log.Error("new trust was refused; what is installed stays", "why", text)
-	_, err := s.db.Append(ctx, record.Draft{Stamp: s.stamp(), Body: record.Event{
-		Code: record.EventTrustRefused, Text: record.CutText(text)}})
-	if err != nil && ctx.Err() == nil {
-		s.log.Error("that trust was refused could not be recorded", "error", err)
-	}
+	s.sayRefused(ctx, why, false)
 	if err := s.db.RefuseIncoming(); err != nil {
 		s.later = time.Now().Add(24 * time.Hour) // or it would be refused again every second
 		s.log.Error("refused trust could not be set aside", "error", err)
+	}
+}
+
+// sayRefused says why trust was refused, in the rows and the log; alarm: somebody
+// with keys did what nobody may do.
+func (s *station) sayRefused(ctx context.Context, why error, alarm bool) {
+	text := clean.String(oneLine(why.Error()))
+	s.log.Error("new trust was refused; what is installed stays", "why", text)
+	rows := []record.Draft{{Stamp: s.stamp(), Body: record.Event{Code: record.EventTrustRefused, Text: record.CutText(text)}}}
+	if alarm {
+		rows = append(rows, record.Draft{Stamp: s.stamp(), Body: record.Event{Code: record.EventAlarm, Text: record.CutText(text)}})
+	}
+	if _, err := s.db.Append(ctx, rows...); err != nil && ctx.Err() == nil {
+		s.log.Error("that trust was refused could not be recorded", "error", err)
 	}
 }
 

@@ -71,8 +71,14 @@ func (a *app) runGate(ctx context.Context, cfg config, headless bool) error {
 	if err := s.open(ctx, a.in); err != nil {
 		return err
 	}
+	if err := s.beginUpstream(ctx); err != nil {
+		return err
+	}
 	gc := s.config()
 	gc.NewTrust = s.newTrust
+	if headless { // nobody will press a key
+		gc.Latch = time.Duration(cfg.Latch)
+	}
 	if s.up == nil {
 		return a.stand(ctx, s, gc, keys, nil)
 	}
@@ -106,9 +112,6 @@ func (a *app) stand(ctx context.Context, s *station, gc gate.Config, keys io.Rea
 	headless := keys == nil
 	if headless {
 		gc.AtEnd = true
-		if w == nil { // nobody will press a key
-			gc.Latch = time.Duration(s.cfg.Latch)
-		}
 		player := signal.NewPlayer(sc)
 		defer player.Close()
 		gc.Signal = player

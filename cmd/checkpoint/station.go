@@ -80,6 +80,7 @@ func (s *station) loadTrust(ctx context.Context) error {
 		e := s.up.enrolment()
 		s.cfg.Gate, s.cfg.Venue, s.cfg.VenueType = e.Gate, e.Venue, e.VenueType
 		if snapshot := s.up.trust.Snapshot(); snapshot != nil {
+			s.up.took(ctx) // also what an earlier run could not erase
 			s.trust = s.up.held(snapshot)
 			if g, ok := s.up.trust.Generation(); ok {
 				s.clock.Anchored(g.Anchor)
@@ -99,13 +100,14 @@ func (s *station) loadTrust(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.trustIn(ctx, now.Snapshot)
+	s.hold(ctx, now.Snapshot)
 	return nil
 }
 
-// trustIn makes a snapshot that was checked the one that holds.
-func (s *station) trustIn(ctx context.Context, snapshot *trust.Snapshot) {
-	s.trust = s.trustOf(snapshot, s.cfg.VenueType)
+// hold makes a snapshot that was checked the one that holds.
+func (s *station) hold(ctx context.Context, snapshot *trust.Snapshot) {
+	s.sayLeftOut(snapshot)
+	s.trust = trustIn(snapshot, s.cfg.VenueType)
 	if err := s.db.RaiseAnchor(ctx, s.stamp(), snapshot.Issued.UnixMilli()); err != nil {
 		// A full disk must not close a gate. The anchor holds for this run and is
 		// raised again at the next.
@@ -114,11 +116,15 @@ func (s *station) trustIn(ctx context.Context, snapshot *trust.Snapshot) {
 	s.clock.Anchored(snapshot.Issued)
 }
 
-// trustOf is what a gate in that kind of place judges with under a snapshot.
-func (s *station) trustOf(snapshot *trust.Snapshot, venueType string) gate.Trust {
+// sayLeftOut logs which keys of a snapshot cannot be used.
+func (s *station) sayLeftOut(snapshot *trust.Snapshot) {
 	for _, skipped := range snapshot.Skipped {
 		s.log.Warn("a key was left out", "list", skipped.List, "index", skipped.Index, "why", skipped.Why)
 	}
+}
+
+// trustIn is what a gate in that kind of place judges with under a snapshot.
+func trustIn(snapshot *trust.Snapshot, venueType string) gate.Trust {
 	return gate.Trust{Checker: verify.New(snapshot).At(venueType), Snapshot: snapshot}
 }
 
@@ -249,6 +255,9 @@ func (s *station) selfTests() []gate.SelfTest {
 		{Name: "time", OK: at.Quality > verify.ClockEstimated, Detail: clockWords(at.Quality)},
 	}
 	keys := gate.SelfTest{Name: "keys", Detail: "no trust installed: checkpoint trust install FILE"}
+	if s.up != nil {
+		keys.Detail = errNoHubTrust.Error()
+	}
 	if snap := s.trust.Snapshot; snap != nil {
 		age := max(0, at.Time.Sub(snap.Issued))
 		limit := snap.PolicyAt(s.cfg.VenueType, at.Time).Limit()

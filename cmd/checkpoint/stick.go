@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
 
 	"checkpoint/localdb"
 	"checkpoint/record"
+	"checkpoint/trust/tuf"
 	"checkpoint/uplink"
 )
 
@@ -16,11 +18,12 @@ func newStickCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "stick [command]",
 		Short: "Carry rows up and trust down where there is no line",
-		Long: "Carry rows up and trust down on a stick, for a gate without a line. The same\n" +
-			"segments, receipts and trust as over the network, in the same bytes: what is\n" +
+		Long: "Carry rows up and trust down on a stick, for a gate without a line: the same\n" +
+			"segments, receipts and trust as over the network, in the same bytes, so what is\n" +
 			"changed on the way is refused. With upload = \"stick\" the gate never calls its hub.\n\n" +
-			"One round: export here, hub stick import and hub stick export at the hub, import\n" +
-			"here. A stick can serve many gates. Stop the gate first: it has its file open.",
+			"One round: export here; import and export at the hub (hub stick); import here. A\n" +
+			"stick can serve many gates, and a round can be repeated. Stop the gate first: it\n" +
+			"has its file open.",
 		Example: `# What waits goes on the stick; nothing is removed here
 checkpoint stick export /media/stick
 
@@ -30,15 +33,21 @@ checkpoint stick import /media/stick`,
 		RunE: group,
 	}
 	for _, sub := range []struct {
-		use, short string
-		do         func(*app, context.Context, *station, string) error
+		use, short, long string
+		do               func(*app, context.Context, *station, string) error
 	}{
-		{"export DIR", "Write all segments that wait to a stick", (*app).stickExport},
-		{"import DIR", "Take receipts and trust from a stick", (*app).stickImport},
+		{"export DIR", "Write all segments that wait to a stick",
+			"Write all segments that wait for a receipt to a stick, also those that were set\n" +
+				"aside. Nothing is removed here: the rows stay until their receipts come back.",
+			(*app).stickExport},
+		{"import DIR", "Take receipts and trust from a stick",
+			"Take trust and receipts from a stick. Trust is checked as if it came from the hub;\n" +
+				"rows that a receipt covers go when their retention is over.",
+			(*app).stickImport},
 	} {
 		cmd := &cobra.Command{
 			Use: sub.use, Short: sub.short,
-			Long:    sub.short + ".\n\nExit status: 0 done; 3 the stick or the gate's file could not be used; 4 what is\non the stick is refused.",
+			Long:    sub.long + "\n\nExit status: 0 done; 2 the gate belongs to no hub; 3 the stick or the gate's file\ncould not be used; 4 something on the stick was refused.",
 			Example: "checkpoint stick " + sub.use[:6] + " /media/stick",
 			Args:    cobra.ExactArgs(1),
 			RunE: func(c *cobra.Command, args []string) error {
@@ -67,42 +76,46 @@ func (a *app) atStick(ctx context.Context, cfg config, dir string, do func(*app,
 		return err
 	}
 	defer s.Close()
-	if s.up, err = s.openUpstream(ctx); err != nil {
-		return faultf("stick: %w", err)
+	if err := s.joinUpstream(ctx); err != nil {
+		return err
+	}
+	if s.up == nil {
+		return usagef("stick: this gate belongs to no hub: checkpoint enroll")
 	}
 	return do(a, ctx, s, dir)
 }
 
 func (a *app) stickExport(ctx context.Context, s *station, dir string) error {
-	if s.up == nil {
-		return usagef("stick export: this gate belongs to no hub: checkpoint enroll")
-	}
 	if err := s.db.CutAll(ctx, s.up.sign); err != nil {
 		return faultf("stick export: %w", err)
 	}
-	tally, err := uplink.ExportSegments(ctx, dir, s.db.Cuts(ctx))
+	tally, err := uplink.ExportSegments(ctx, dir, s.cuts(ctx))
 	if err != nil {
 		return faultf("stick export: %w", err)
 	}
 	return a.tell("segments", "written to the stick", tally)
 }
 
-func (a *app) stickImport(ctx context.Context, s *station, dir string) error {
-	if s.up == nil {
-		return usagef("stick import: this gate belongs to no hub: checkpoint enroll")
-	}
-	// Trust first: it names the keys that the receipts are signed by.
-	changed, err := s.up.trust.Refresh(ctx, uplink.StickTrust(dir))
-	switch {
-	case errors.Is(err, uplink.ErrMissing):
-		fmt.Fprintln(a.err, "checkpoint: there is no trust on this stick")
-	case err != nil:
-		return refusedf("stick import: trust: %w; what is installed stays", err)
-	case changed:
-		s.up.took(ctx)
-		if _, err := fmt.Fprintf(a.out, "installed trust version %d\n", s.up.trust.Snapshot().Version); err != nil {
-			return err
+// cuts are the segments for a stick, with the one that cannot be made again
+// named in the words of package uplink, which goes on after it.
+func (s *station) cuts(ctx context.Context) iter.Seq2[record.Cut, error] {
+	return func(yield func(record.Cut, error) bool) {
+		for c, err := range s.db.Cuts(ctx) {
+			if !yield(c, lost(c, err)) {
+				return
+			}
 		}
+	}
+}
+
+func (a *app) stickImport(ctx context.Context, s *station, dir string) error {
+	// Trust first: it names the keys that the receipts are signed by.
+	err := a.takeRepository(ctx, s, "stick import", uplink.StickTrust(dir))
+	none := errors.Is(err, uplink.ErrMissing) || errors.Is(err, uplink.ErrStickEmpty)
+	if none {
+		fmt.Fprintln(a.err, "checkpoint: there is no trust on this stick")
+	} else if err != nil {
+		return err
 	}
 	tally, err := uplink.ImportReceipts(ctx, dir, s.db.Identity().Device, s.up.receiptKeys(),
 		func(ctx context.Context, r record.Receipt, raw []byte) error {
@@ -112,10 +125,32 @@ func (a *app) stickImport(ctx context.Context, s *station, dir string) error {
 			}
 			return err
 		})
+	if errors.Is(err, uplink.ErrStickEmpty) && !none {
+		_, err = fmt.Fprintln(a.err, "checkpoint: there are no receipts on this stick")
+		return err
+	}
 	if err != nil {
 		return faultf("stick import: %w", err)
 	}
 	return a.tell("receipts", "taken from the stick", tally)
+}
+
+// takeRepository takes a gate's trust from a folder, and says so.
+func (a *app) takeRepository(ctx context.Context, s *station, doing string, from tuf.Fetcher) error {
+	changed, err := s.up.follow(ctx, from)
+	var no *tuf.Refused
+	switch {
+	case errors.As(err, &no):
+		return refusedf("%s: %w; what is installed stays", doing, err)
+	case err != nil:
+		return faultf("%s: trust: %w", doing, err)
+	}
+	done := "is installed already"
+	if changed {
+		done = "is installed"
+	}
+	_, err = fmt.Fprintf(a.out, "trust version %d %s\n", s.up.trust.Snapshot().Version, done)
+	return err
 }
 
 // tell says what became of the files of a stick. Files that could not be taken

@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
 	"checkpoint/localdb"
 	"checkpoint/record"
 	"checkpoint/trust"
+	"checkpoint/trust/tuf"
+	"checkpoint/uplink"
 	"github.com/spf13/cobra"
 )
 
@@ -20,8 +24,10 @@ func newTrustCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "trust [command]",
 		Short: "Install and show the keys, lists and policies that hold",
-		Long: "A gate trusts one signed snapshot: issuer keys, revocations, policies, day\n" +
-			"keys. Who may sign it is pinned in the configuration (trust_key).",
+		Long: "What a gate trusts: issuer keys, revocations, policies, day keys. A gate of a hub\n" +
+			"gets it there, as files that several signers vouch for (TUF), from the root that\n" +
+			"its enrolment named. A gate alone has one signed snapshot; who may sign it is\n" +
+			"pinned in the configuration (trust_key).",
 		Example: `# Take a new snapshot from a stick
 checkpoint trust install /media/stick/trust.signed
 
@@ -36,17 +42,22 @@ checkpoint trust show`,
 
 func newTrustInstallCommand(a *app) *cobra.Command {
 	c := &cobra.Command{
-		Use:   "install FILE",
-		Short: "Install a signed snapshot",
+		Use:   "install FILE|DIR",
+		Short: "Install a signed snapshot, or a hub's trust from a folder",
 		Long: "Install a signed trust snapshot. One that the pinned key has not signed, that is\n" +
 			"older than what is installed, changes a day key that was published, or is dated\n" +
 			"more than a day ahead of a synced clock, is refused and what is installed stays.\n" +
 			"While the gate runs the file is left beside its database, and the gate checks\n" +
 			"and takes it by itself without a pause.\n\n" +
+			"A gate of a hub takes no snapshot but the hub's trust, from a stick or any folder\n" +
+			"that holds the files of its repository; stop the gate first.\n\n" +
 			"Exit status: 0 installed, installed already, or left for a gate that is slow to\n" +
 			"take it; 3 the file or the database could not be used; 4 refused.",
-		Example: `checkpoint trust install trust.signed`,
-		Args:    cobra.ExactArgs(1),
+		Example: `checkpoint trust install trust.signed
+
+# At a gate of a hub
+checkpoint trust install /media/stick`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(c *cobra.Command, args []string) error {
 			cfg, err := configOf(c)
 			if err != nil {
@@ -55,17 +66,26 @@ func newTrustInstallCommand(a *app) *cobra.Command {
 			return a.installTrust(c.Context(), cfg, args[0])
 		},
 	}
-	settingFlags(c, "db", "trust_key", "cap_mb", "retention_days")
+	settingFlags(c, "db", "trust_key", "cap_mb", "retention_days", "log.path", "log.max_mb")
 	return c
 }
 
 func (a *app) installTrust(ctx context.Context, cfg config, path string) error {
+	info, err := os.Stat(path)
+	folder := err == nil && info.IsDir()
+	// What is wrong with the file, if anything, whoever opens it says better.
+	if file, err := a.peek(ctx, cfg); err == nil && file.Enrolment != nil {
+		if !folder {
+			return usagef("trust install: this gate takes its trust from its hub, %s, not from a snapshot; without a line: checkpoint trust install DIR", file.Enrolment.URL)
+		}
+		return a.atStick(ctx, cfg, path, (*app).installRepository)
+	}
 	key := cfg.trustKey()
 	if key == nil {
 		return usagef("trust install: no trust_key is configured: without it nothing tells true trust from false")
 	}
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return usagef("trust install: %s is a folder; want a signed snapshot, one file", path)
+	if folder {
+		return usagef("trust install: %s is a folder; want a signed snapshot, one file, at a gate that belongs to no hub", path)
 	}
 	data, err := readBounded(path, trust.MaxBytes)
 	if err != nil {
@@ -110,6 +130,19 @@ func (a *app) installTrust(ctx context.Context, cfg config, path string) error {
 	_, err = fmt.Fprintf(a.out, "installed trust version %d of %s, signed by key %s\n", s.Version, s.Issued.Format(time.RFC3339), trust.PinID(key))
 	if n := len(s.Skipped); n > 0 && err == nil {
 		_, err = fmt.Fprintf(a.out, "left out %d foreign keys that cannot be used; checkpoint trust show names them\n", n)
+	}
+	return err
+}
+
+// installRepository installs a hub's trust from a stick, or the folder itself.
+func (a *app) installRepository(ctx context.Context, s *station, dir string) error {
+	var from tuf.Fetcher = uplink.StickTrust(dir)
+	if _, err := os.Stat(filepath.Join(dir, "timestamp.json")); err == nil {
+		from = tuf.Folder{FS: os.DirFS(dir)}
+	}
+	err := a.takeRepository(ctx, s, "trust install", from)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, uplink.ErrStickEmpty) {
+		return faultf("trust install: there is no trust in %s: want timestamp.json in it, or in its folder trust", dir)
 	}
 	return err
 }
@@ -172,11 +205,11 @@ func (a *app) showTrust(ctx context.Context, cfg config, asJSON bool) error {
 	if err != nil {
 		return err
 	}
-	now, err := installedTrust(file.Trust, cfg)
+	now, err := a.holding(ctx, cfg, file)
 	if err != nil {
 		return err
 	}
-	at := a.guardedClock(file.Clock, now.Issued).At()
+	at := a.guardedClock(file.Clock, now.Anchor()).At()
 	r := trustOf(now.Snapshot, now.signer, at.Time)
 	if asJSON {
 		return printJSON(a.out, r)
@@ -184,7 +217,7 @@ func (a *app) showTrust(ctx context.Context, cfg config, asJSON bool) error {
 	var b strings.Builder
 	r.lines(&b)
 	fmt.Fprintf(&b, "installed  %s\n", now.since.Format(time.RFC3339))
-	fmt.Fprintf(&b, "policy     %s: %s\n", cfg.VenueType, policyLine(now.PolicyAt(cfg.VenueType, at.Time)))
+	fmt.Fprintf(&b, "policy     %s: %s\n", now.venueType, policyLine(now.PolicyAt(now.venueType, at.Time)))
 	for _, k := range now.Issuers.Keys {
 		fmt.Fprintf(&b, "issuer     %s  %s, %s, may assign %s, until %s\n", k.KID, oneLine(k.Name),
 			strings.Join(k.Regions, " "), words(k.Colours), k.NotAfter.Format(time.RFC3339))

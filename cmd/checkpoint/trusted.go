@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,18 +13,73 @@ import (
 
 	"checkpoint/localdb"
 	"checkpoint/trust"
+	"checkpoint/trust/tuf"
 	"checkpoint/verify"
 )
 
 // errNoTrust says that no trust snapshot was ever installed.
 var errNoTrust = errors.New("no trust is installed: checkpoint trust install FILE")
 
-// installed is a snapshot out of the gate's file, its signature checked again.
+// errNoHubTrust says that a gate of a hub has not got its trust yet.
+var errNoHubTrust = errors.New("no trust has come from the hub yet: run the gate, or checkpoint stick import DIR")
+
+// installed is a snapshot out of the gate's file, its signatures checked again.
 type installed struct {
 	*trust.Snapshot
-	signer string    // name of the key that signed it
-	since  time.Time // when it was installed
+	signer    string    // name of the key that signed it, or root of its signers
+	since     time.Time // when it was installed
+	venueType string    // kind of place that the gate goes by
 }
+
+// holding is what a gate with that file trusts: what its hub's signers say, or,
+// for a gate alone, what the pinned key has signed. A gate that runs goes by the
+// same rule; see loadTrust.
+func (a *app) holding(ctx context.Context, cfg config, file localdb.Peeked) (installed, error) {
+	e := file.Enrolment
+	if e == nil {
+		return installedTrust(file.Trust, cfg)
+	}
+	kept, err := localdb.PeekRepositories(ctx, cfg.DB)
+	if err != nil {
+		return installed{}, faultf("installed trust: %w", err)
+	}
+	held, err := tuf.Open(ctx, atRest(kept), e.FirstRoot, a.now)
+	if err != nil {
+		return installed{}, faultf("installed trust: %w", err)
+	}
+	cfg.VenueType = e.VenueType
+	g, ok := held.Generation()
+	switch {
+	case ok:
+	case held.Damage() != nil:
+		return installed{}, faultf("installed trust: %w", held.Damage())
+	case len(file.Trust) > 0 && cfg.trustKey() != nil:
+		return installedTrust(file.Trust, cfg)
+	default:
+		return installed{}, faultf("%w", errNoHubTrust)
+	}
+	now := installed{held.Snapshot(), rootOf(held.Root()), time.Time{}, e.VenueType}
+	for _, k := range kept {
+		if k.Version == g.Version {
+			now.since = time.UnixMilli(k.InstalledMS).UTC()
+		}
+	}
+	return now, nil
+}
+
+// rootOf names who vouches for a repository.
+func rootOf(root []byte) string {
+	sum := sha256.Sum256(root)
+	return rootName + hex.EncodeToString(sum[:8])
+}
+
+const rootName = "root "
+
+// atRest are generations as they were read from a file that is not ours.
+type atRest []localdb.Repository
+
+func (r atRest) Generations(context.Context) ([]tuf.Generation, error) { return generations(r), nil }
+func (r atRest) Keep(context.Context, tuf.Generation) error            { return errors.ErrUnsupported }
 
 // installedTrust is the newest of the snapshots kept, the newest first, that
 // the pinned key has signed. One that is damaged gives way to the one before
@@ -39,7 +96,7 @@ func installedTrust(kept []localdb.Trust, cfg config) (installed, error) {
 	for _, k := range kept {
 		s, err := trust.ParseSigned(k.Bytes, key)
 		if err == nil {
-			return installed{s, trust.PinID(key), time.UnixMilli(k.InstalledMS).UTC()}, nil
+			return installed{s, trust.PinID(key), time.UnixMilli(k.InstalledMS).UTC(), cfg.VenueType}, nil
 		}
 		if first == nil {
 			first = err
@@ -137,13 +194,13 @@ func (a *app) judgeOf(ctx context.Context, cfg config, at, loose string) (judge,
 		if err != nil {
 			return judge{}, err
 		}
-		now, err := installedTrust(file.Trust, cfg)
+		now, err := a.holding(ctx, cfg, file)
 		if err != nil {
 			return judge{}, err
 		}
-		j.trust, j.signer = now.Snapshot, now.signer
+		j.trust, j.signer, cfg.VenueType = now.Snapshot, now.signer, now.venueType
 		if j.at == nil {
-			j.at = a.guardedClock(file.Clock, now.Issued).At
+			j.at = a.guardedClock(file.Clock, now.Anchor()).At
 		}
 	}
 	j.check = verify.New(j.trust).At(cfg.VenueType)

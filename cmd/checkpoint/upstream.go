@@ -39,6 +39,9 @@ type upstream struct {
 	state atomic.Pointer[uplink.State]
 	next  atomic.Pointer[gate.Trust] // for the gate to take
 
+	refused tuf.Why // what was said last of trust that was not taken
+	told    uint64  // version whose useless keys were named
+
 	mu      sync.Mutex
 	enrol   localdb.Enrolment
 	stop    context.CancelFunc
@@ -59,14 +62,18 @@ func (s *station) openUpstream(ctx context.Context) (*upstream, error) {
 	if u.trust, err = tuf.Open(ctx, repository{s}, enrol.FirstRoot, func() time.Time { return s.clock.At().Time }); err != nil {
 		return nil, fmt.Errorf("kept trust: %w", err)
 	}
+	if err := u.trust.Damage(); err != nil {
+		s.log.Error("kept trust is damaged: what is older holds until the hub is reached", "error", err)
+	}
 	if u.client, err = uplink.New(u.clientConfig()); err != nil {
 		return nil, err
 	}
 	return u, nil
 }
 
-// joinUpstream makes an enrolled gate one of its hub's. What is kept of the
-// enrolment and cannot be read stops a start: a technician must know.
+// joinUpstream makes an enrolled gate one of its hub's; beginUpstream, when all
+// else is ready, lets it call. What is kept of the enrolment and cannot be read
+// stops a start: a technician must know.
 func (s *station) joinUpstream(ctx context.Context) error {
 	up, err := s.openUpstream(ctx)
 	if err != nil {
@@ -76,10 +83,15 @@ func (s *station) joinUpstream(ctx context.Context) error {
 		return nil
 	}
 	s.closers = append(s.closers, func() error { up.end(); return nil })
-	if s.cfg.Upload == "stick" {
+	return nil
+}
+
+// beginUpstream begins to send and fetch, unless a stick does that.
+func (s *station) beginUpstream(ctx context.Context) error {
+	if s.up == nil || s.cfg.Upload == "stick" {
 		return nil
 	}
-	if err := up.run(ctx); err != nil {
+	if err := s.up.run(ctx); err != nil {
 		return faultf("%w", err)
 	}
 	return nil
@@ -121,10 +133,12 @@ func (u *upstream) clock() (time.Time, bool) {
 
 // pins are the hub CA's key that the token named, and its successors that
 // signed trust names.
-func (u *upstream) pins() [][32]byte {
-	pins := [][32]byte{u.enrolment().Pin}
-	if snapshot := u.trust.Snapshot(); snapshot != nil {
-		for _, ca := range snapshot.HubCA {
+func (u *upstream) pins() [][32]byte { return pinsOf(u.enrolment().Pin, u.trust.Snapshot()) }
+
+func pinsOf(first [32]byte, held *trust.Snapshot) [][32]byte {
+	pins := [][32]byte{first}
+	if held != nil {
+		for _, ca := range held.HubCA {
 			pins = append(pins, ca.SPKI)
 		}
 	}
@@ -148,19 +162,20 @@ func (u *upstream) enrolment() localdb.Enrolment {
 
 // run begins the loop; end ends it.
 func (u *upstream) run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
 	loop, err := uplink.NewLoop(uplink.LoopConfig{
 		Hub: u.client, Outbox: outbox{u}, Clock: u.clock, Log: u.s.log,
 		Report: u.report, Orders: u.orders, Trust: u.refresh, Lifetime: u.lifetime, Renew: u.renew,
-		Destroyed: u.destroyed, State: func(s uplink.State) { u.state.Store(&s) },
+		Destroyed: u.destroyed, State: func(s uplink.State) { u.heard(ctx, s) },
 		HubTime:       func(ms int64) { u.s.clock.Heard(time.UnixMilli(ms)) },
 		Interval:      time.Duration(u.enrol.IntervalS) * time.Second,
 		TrustInterval: u.s.pace.trust, Start: u.s.pace.start, Spread: u.s.pace.spread,
 	})
 	if err != nil {
+		stop()
 		return err
 	}
-	u.loop = loop
-	ctx, u.stop = context.WithCancel(ctx)
+	u.loop, u.stop = loop, stop
 	u.stopped = make(chan struct{})
 	go func() {
 		defer close(u.stopped)
@@ -178,24 +193,44 @@ func (u *upstream) end() {
 	u.client.Close()
 }
 
-// line is what the gate's header shows.
-func (u *upstream) line() gate.Line {
-	l := gate.Line{Enrolled: true}
-	s := u.state.Load()
-	if s == nil {
-		return l
+// heard takes the loop's state. What the hub thinks of this gate is kept: a
+// start without a line says it, too.
+func (u *upstream) heard(ctx context.Context, s uplink.State) {
+	u.state.Store(&s)
+	e := u.enrolment()
+	is := e.State
+	switch s.Waiting {
+	case uplink.WaitRevoked:
+		is = "revoked"
+	case uplink.WaitConfirm:
+		is = "pending"
 	}
-	l.Online, l.OfflineSince, l.Problem = s.Online, s.OfflineSince, s.Problem
-	l.Revoked = s.Waiting == uplink.WaitRevoked
-	if s.Waiting == uplink.WaitConfirm {
-		l.Word = u.word()
+	if is == e.State {
+		return
+	}
+	e.State = is
+	if err := u.keep(ctx, e); err != nil && ctx.Err() == nil {
+		u.s.log.Error("what the hub said of this gate", "error", err)
+	}
+}
+
+// line is what the gate's header shows; until the hub was heard, what it said
+// last.
+func (u *upstream) line() gate.Line {
+	e := u.enrolment()
+	l := gate.Line{Enrolled: true, Revoked: e.State == "revoked"}
+	pending := e.State == "pending"
+	if s := u.state.Load(); s != nil {
+		l.Online, l.OfflineSince, l.Problem = s.Online, s.OfflineSince, s.Problem
+		l.Revoked = l.Revoked || s.Waiting == uplink.WaitRevoked
+		pending = pending || s.Waiting == uplink.WaitConfirm
+	}
+	if pending && !l.Revoked {
+		// What the gate worked out by itself: it never shows what a hub said.
+		l.Word = spaced(e.Word)
 	}
 	return l
 }
-
-// word is what the technician compares with what the hub shows. The gate works
-// it out by itself: it never shows what a hub said.
-func (u *upstream) word() string { return spaced(u.enrolment().Word) }
 
 // spaced writes six digits as two groups of three.
 func spaced(word string) string {
@@ -232,9 +267,7 @@ func (u *upstream) report(ctx context.Context) (enroll.Report, error) {
 
 // orders takes what the hub wants of this gate: its state, its place, its pace.
 func (u *upstream) orders(ctx context.Context, o enroll.Orders) error {
-	u.mu.Lock()
-	e := u.enrol
-	u.mu.Unlock()
+	e := u.enrolment()
 	moved := e.Gate != o.Gate || e.Venue != o.Venue || e.VenueType != o.VenueType
 	if !moved && e.State == o.State && e.IntervalS == o.Interval {
 		return nil
@@ -261,19 +294,40 @@ func (u *upstream) keep(ctx context.Context, e localdb.Enrolment) error {
 	return nil
 }
 
-// refresh brings trust down. What is refused is said once, in the rows and the
-// log; what holds goes on to hold.
+// refresh brings trust down from the hub.
 func (u *upstream) refresh(ctx context.Context) error {
-	changed, err := u.trust.Refresh(ctx, u.client)
+	_, err := u.follow(ctx, u.client)
+	return err
+}
+
+// follow takes trust from where it is. What is refused is said once a cause, in
+// the rows and the log, however often it comes again; what holds goes on to
+// hold.
+func (u *upstream) follow(ctx context.Context, from tuf.Fetcher) (changed bool, err error) {
+	changed, err = u.trust.Refresh(ctx, from)
+	var no *tuf.Refused
+	switch {
+	case errors.As(err, &no):
+		if no.Why != u.refused {
+			u.refused = no.Why
+			u.s.sayRefused(ctx, no, no.Why.Alarm())
+		}
+	case err == nil:
+		u.refused = ""
+	}
 	if changed {
 		u.took(ctx)
 	}
-	return err
+	return changed, err
 }
 
 // took makes trust that was installed the one that holds.
 func (u *upstream) took(ctx context.Context) {
 	if snapshot := u.trust.Snapshot(); snapshot != nil {
+		if snapshot.Version != u.told { // a newer date alone leaves nothing out
+			u.told = snapshot.Version
+			u.s.sayLeftOut(snapshot)
+		}
 		u.s.eraseDestroyed(ctx, snapshot)
 	}
 	u.offer()
@@ -292,7 +346,7 @@ func (u *upstream) offer() {
 // held is a snapshot as the gate takes it, with the place that it goes by.
 func (u *upstream) held(snapshot *trust.Snapshot) gate.Trust {
 	e := u.enrolment()
-	t := u.s.trustOf(snapshot, e.VenueType)
+	t := trustIn(snapshot, e.VenueType)
 	t.Name, t.Venue, t.VenueType = e.Gate, e.Venue, e.VenueType
 	return t
 }
@@ -411,10 +465,16 @@ type outbox struct{ u *upstream }
 
 func (o outbox) NextCut(ctx context.Context, all bool) (record.Cut, bool, error) {
 	c, ok, err := o.u.s.db.NextCut(ctx, all, o.u.sign)
+	return c, ok, lost(c, err)
+}
+
+// lost says of a segment that cannot be made again that it is this one, not
+// those after it.
+func lost(c record.Cut, err error) error {
 	if errors.Is(err, localdb.ErrDamaged) && c.Number > 0 {
-		err = fmt.Errorf("%w: %w", uplink.ErrLost, err) // this one, not those after it
+		return fmt.Errorf("%w: %w", uplink.ErrLost, err)
 	}
-	return c, ok, err
+	return err
 }
 
 func (o outbox) Settle(ctx context.Context, r record.Receipt, raw []byte) error {
@@ -435,9 +495,10 @@ type repository struct{ s *station }
 
 func (r repository) Generations(ctx context.Context) ([]tuf.Generation, error) {
 	kept, err := r.s.db.Repositories(ctx)
-	if err != nil {
-		return nil, err
-	}
+	return generations(kept), err
+}
+
+func generations(kept []localdb.Repository) []tuf.Generation {
 	all := make([]tuf.Generation, len(kept))
 	for i, k := range kept {
 		all[i] = tuf.Generation{Version: k.Version, Issued: time.UnixMilli(k.IssuedMS).UTC(), Anchor: time.UnixMilli(k.AnchorMS).UTC()}
@@ -445,7 +506,7 @@ func (r repository) Generations(ctx context.Context) ([]tuf.Generation, error) {
 			all[i].Files = append(all[i].Files, tuf.File{Name: f.Name, Bytes: f.Bytes})
 		}
 	}
-	return all, nil
+	return all
 }
 
 func (r repository) Keep(ctx context.Context, g tuf.Generation) error {
