@@ -109,7 +109,9 @@ func newRestoreCommand(a *app) *cobra.Command {
 			"anything is written. The data directory must not exist or be empty, and so must\n" +
 			"the store: with --store, a hub moves between SQLite and PostgreSQL this way.\n\n" +
 			"What came after the backup is not in it: gates have receipts for that and do not\n" +
-			"send it again. Each such gate shows as a gap (hub alarms).",
+			"send it again. Each such gate shows as a gap (hub alarms). Gates that have seen\n" +
+			"newer trust than the backup's refuse this hub's, and keep their own, until its\n" +
+			"versions have passed what they saw: about as long as the backup is old.",
 		Example: `hub restore /mnt/safe/hub-2026-11-25.tar
 
 # From SQLite to PostgreSQL

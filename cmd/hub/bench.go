@@ -255,7 +255,6 @@ type storeBench struct {
 	gates   []*benchGate
 	o       benchOptions
 	workers int
-	turn    int
 	got     figures
 }
 

@@ -28,7 +28,6 @@ import (
 type office struct {
 	base   string // https://host:port, or http://hub within the machine
 	client *http.Client
-	url    string // where gates reach the hub; "" over HTTPS: base
 	close  []func() error
 }
 
