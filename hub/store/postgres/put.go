@@ -425,6 +425,10 @@ func (b *batch) queueCounts(q *pgx.Batch) {
 			sums[hourlyKey{in.Day, in.Venue, in.Device, c.Hour, c.Verdict, c.Reason}] += int64(min(c.N, maxCount))
 		}
 	}
+	queueHourly(q, sums)
+}
+
+func queueHourly(q *pgx.Batch, sums map[hourlyKey]int64) {
 	if len(sums) == 0 {
 		return
 	}

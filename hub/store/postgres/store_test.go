@@ -1,6 +1,7 @@
 package postgres
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -75,6 +76,10 @@ func (p place) open(tb testing.TB, o Options) *Store {
 
 // Crash lets go of the connections.
 func (p place) Crash(tb testing.TB, s store.Store) { s.(*Store).pool.Close() }
+
+func (p place) TryOpen(ctx context.Context) (store.Store, error) {
+	return Open(ctx, p.url, Options{Now: storetest.Now})
+}
 
 func TestStore(t *testing.T) { storetest.Run(t, fresh) }
 

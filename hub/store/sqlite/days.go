@@ -207,13 +207,9 @@ func (s *Store) DropDay(ctx context.Context, id string, destroyed bool, at time.
 	s.put.Lock() // a batch on its way is done before, or finds it dropped
 	defer s.put.Unlock()
 	var d day
-	err := s.write(ctx, "drop a day", func(q querier) error {
-		return q.QueryRowContext(context.WithoutCancel(ctx), `INSERT INTO day (id, own, destroyed, retired, dropped_ms) VALUES (?1, ?2, ?3, NOT ?3, ?4)
-			ON CONFLICT DO UPDATE SET destroyed = destroyed OR excluded.destroyed, retired = NOT (destroyed OR excluded.destroyed),
-				dropped_ms = CASE dropped_ms WHEN 0 THEN excluded.dropped_ms ELSE dropped_ms END,
-				segments = 0, bytes = 0, first_hour = 0, last_hour = 0, first_count = 0, last_count = 0
-			RETURNING id, own, destroyed, retired`, id, sequence.OwnPlace(id, s.o.Now()), destroyed, at.UnixMilli()).
-			Scan(&d.id, &d.own, &d.destroyed, &d.retired)
+	err := s.write(ctx, "drop a day", func(q querier) (err error) {
+		d, err = noteDropped(context.WithoutCancel(ctx), q, id, sequence.OwnPlace(id, s.o.Now()), destroyed, at)
+		return err
 	})
 	if err != nil {
 		return err
@@ -222,6 +218,16 @@ func (s *Store) DropDay(ctx context.Context, id string, destroyed bool, at time.
 	s.days[id] = &d
 	s.mu.Unlock()
 	return s.explain("drop a day", s.clear(context.WithoutCancel(ctx), d))
+}
+
+// noteDropped notes that a day is dropped; destroyed never turns back.
+func noteDropped(ctx context.Context, q querier, id string, own, destroyed bool, at time.Time) (d day, err error) {
+	err = q.QueryRowContext(ctx, `INSERT INTO day (id, own, destroyed, retired, dropped_ms) VALUES (?1, ?2, ?3, NOT ?3, ?4)
+		ON CONFLICT DO UPDATE SET destroyed = destroyed OR excluded.destroyed, retired = NOT (destroyed OR excluded.destroyed),
+			dropped_ms = CASE dropped_ms WHEN 0 THEN excluded.dropped_ms ELSE dropped_ms END,
+			segments = 0, bytes = 0, first_hour = 0, last_hour = 0, first_count = 0, last_count = 0
+		RETURNING id, own, destroyed, retired`, id, own, destroyed, at.UnixMilli()).Scan(&d.id, &d.own, &d.destroyed, &d.retired)
+	return d, err
 }
 
 // clear takes what is left of a dropped day off the disk.

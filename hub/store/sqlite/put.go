@@ -232,23 +232,15 @@ func (o *open) insert(ctx context.Context, source int64, in *store.Incoming, fla
 			return false, err
 		}
 	}
-	result, err := o.stmt.segment.ExecContext(ctx, source, in.Hour, int64(in.Number), int64(in.First), int64(in.Last), in.ReceivedMS, in.OffsetMS,
-		int64(flags), int64(in.Way), in.Context != nil, blob(context), in.Before[:], in.Head[:], in.SHA256[:], blob(in.Plain), blob(in.Sealed))
+	fresh, err := o.row(ctx, source, in, flags, blob(context))
 	if err != nil {
 		return false, err
 	}
-	if n, err := result.RowsAffected(); err != nil || n == 0 {
-		sha, _, storedErr := o.stored(ctx, source, in)
-		return sha == in.SHA256, errors.Join(err, storedErr)
+	if !fresh {
+		sha, _, err := o.stored(ctx, source, in)
+		return sha == in.SHA256, err
 	}
-	t := o.days[in.Day]
-	if t == nil {
-		t = &tally{day: in.Day, firstHour: in.Hour, lastHour: in.Hour, firstCount: math.MaxInt64, lastCount: math.MinInt64}
-		o.days[in.Day] = t
-	}
-	t.segments++
-	t.bytes += int64(len(in.Plain) + len(in.Sealed))
-	t.firstHour, t.lastHour = min(t.firstHour, in.Hour), max(t.lastHour, in.Hour)
+	t := o.tallyOf(in)
 	for _, c := range in.Counts {
 		t.firstCount, t.lastCount = min(t.firstCount, c.Hour), max(t.lastCount, c.Hour)
 		o.hourly[hourlyKey{c.Hour, source, c.Verdict, c.Reason}] += min(c.N, maxCount)
@@ -259,6 +251,36 @@ func (o *open) insert(ctx context.Context, source int64, in *store.Incoming, fla
 		}
 	}
 	return true, nil
+}
+
+// row writes the row of a segment, unless there is one under its key.
+func (d *file) row(ctx context.Context, source int64, in *store.Incoming, flags store.Flags, context []byte) (fresh bool, err error) {
+	result, err := d.stmt.segment.ExecContext(ctx, source, in.Hour, int64(in.Number), int64(in.First), int64(in.Last), in.ReceivedMS, in.OffsetMS,
+		int64(flags), int64(in.Way), in.Context != nil, context, in.Before[:], in.Head[:], in.SHA256[:], blob(in.Plain), blob(in.Sealed))
+	if err != nil {
+		return false, err
+	}
+	n, err := result.RowsAffected()
+	return n > 0, err
+}
+
+// tallyOf is the tally of a segment's day, the segment counted.
+func (o *open) tallyOf(in *store.Incoming) *tally {
+	t := o.tally(in.Day)
+	t.segments++
+	t.bytes += int64(len(in.Plain) + len(in.Sealed))
+	t.firstHour, t.lastHour = min(t.firstHour, in.Hour), max(t.lastHour, in.Hour)
+	return t
+}
+
+// tally is what is added to a day.
+func (o *open) tally(day string) *tally {
+	t := o.days[day]
+	if t == nil {
+		t = &tally{day: day, firstHour: math.MaxInt64, lastHour: math.MinInt64, firstCount: math.MaxInt64, lastCount: math.MinInt64}
+		o.days[day] = t
+	}
+	return t
 }
 
 // seal keeps the context that a segment brings, or looks whether the one that

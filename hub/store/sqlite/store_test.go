@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -37,6 +38,10 @@ func (p place) Crash(tb testing.TB, s store.Store) {
 	if err := s.(*Store).release(); err != nil {
 		tb.Fatal(err)
 	}
+}
+
+func (p place) TryOpen(ctx context.Context) (store.Store, error) {
+	return Open(ctx, p.dir, Options{Now: storetest.Now})
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, fresh) }

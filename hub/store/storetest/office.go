@@ -374,7 +374,7 @@ func testDays(t *testing.T, p Place) {
 		put(t, s, store.Stored, in)
 		put(t, s, store.Repeat, in)
 	}
-	w.Day = "no date"
+	w.Day = "no_date"
 	put(t, s, store.Stored, w.Cut(10))
 	for range 2 {
 		list := must[[]store.Day](t)(s.ListDays(t.Context()))

@@ -103,7 +103,7 @@ func testBatches(t *testing.T, p Place) {
 	// Over days, venues and streams, with a conflict among them.
 	w.Day, w.Venue, w.Hour = tomorrow, "venue B", w.Hour+12
 	six := w.Cut(20)
-	w.Day, w.Hour = "no date", w.Hour+1
+	w.Day, w.Hour = "no_date", w.Hour+1
 	together(t, s, []store.Outcome{ok, bad, ok, again, again}, six, forge(six), w.Cut(20), five, one)
 	if got := stored(t, s, bucketOf(six)); len(got) != 1 || got[0].SHA256 != six.SHA256 {
 		t.Errorf("%d segments in the bucket", len(got))
@@ -224,7 +224,7 @@ func testDrop(t *testing.T, p Place) {
 	one := w.Cut(20)
 	w.Day, w.Hour = tomorrow, w.Hour+12
 	two, three := w.Cut(20), w.Cut(20)
-	odd.Day = "no date"
+	odd.Day = "no_date"
 	oddOne := odd.Cut(20)
 	odd.Day = "1997-01-01"
 	oddTwo := odd.Cut(20)
@@ -258,10 +258,10 @@ func testDrop(t *testing.T, p Place) {
 	if got := gapsOf(t, s, w.Identity); got != nil {
 		t.Errorf("gaps %v", got)
 	}
-	check(t, s.DropDay(t.Context(), "no date", true, now))
+	check(t, s.DropDay(t.Context(), "no_date", true, now))
 	put(t, s, store.Destroyed, oddOne)
 	put(t, s, store.Repeat, oddTwo)
-	check(t, s.DropDay(t.Context(), "never came", true, now))
+	check(t, s.DropDay(t.Context(), "never_came", true, now))
 	check(t, s.Close())
 
 	s = p.Open(t)
@@ -273,7 +273,7 @@ func testDrop(t *testing.T, p Place) {
 	check(t, s.DropDay(t.Context(), tomorrow, false, now)) // and never back
 	put(t, s, store.Destroyed, two)
 	for _, d := range must[[]store.Day](t)(s.ListDays(t.Context())) {
-		dropped := d.ID == today || d.ID == tomorrow || d.ID == "no date" || d.ID == "never came"
+		dropped := d.ID == today || d.ID == tomorrow || d.ID == "no_date" || d.ID == "never_came"
 		if d.Destroyed != dropped || d.Retired || dropped && d.Segments+uint64(d.Bytes) != 0 || !dropped && d.Segments != 1 {
 			t.Errorf("%+v", d)
 		}
@@ -373,7 +373,7 @@ func testNotable(t *testing.T, p Place) {
 	for n := range uint64(6) {
 		w := NewWriter(n)
 		w.Venue = fmt.Sprint("venue ", n%3)
-		for d, day := range []string{today, tomorrow, "no date", "2026-10-01"} {
+		for d, day := range []string{today, tomorrow, "no_date", "2026-10-01"} {
 			w.Day, w.Hour = day, Hour+int64(d)*20-int64(n)
 			for range 3 {
 				in := w.Cut(40)

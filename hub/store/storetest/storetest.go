@@ -24,6 +24,11 @@ type Place interface {
 	Crash(tb testing.TB, s store.Store)
 }
 
+// Opener is a Place whose store may not open.
+type Opener interface {
+	TryOpen(ctx context.Context) (store.Store, error)
+}
+
 // Run runs all tests; fresh makes a place whose store holds nothing.
 func Run(t *testing.T, fresh func(tb testing.TB) Place) {
 	for _, one := range []struct {
@@ -37,6 +42,8 @@ func Run(t *testing.T, fresh func(tb testing.TB) Place) {
 	} {
 		t.Run(one.name, func(t *testing.T) { one.test(t, fresh(t)) })
 	}
+	t.Run("dump", func(t *testing.T) { Carry(t, fresh(t), fresh(t)) })
+	t.Run("broken dump", func(t *testing.T) { Broken(t, fresh) })
 }
 
 // Day is a day with a place of its own at the time of all tests.
