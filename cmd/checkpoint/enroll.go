@@ -205,7 +205,7 @@ func (s *station) enroll(ctx context.Context, token enroll.Token, newDevice bool
 	}
 	e.SegmentSeed = segment.Seed()
 	device := s.db.Identity().Device
-	request, err := enroll.NewRequest(&token, device, key, segment, version())
+	request, err := enroll.NewRequest(&token, device, key, segment, build())
 	if err != nil {
 		return e, faultf("enroll: %w", err)
 	}

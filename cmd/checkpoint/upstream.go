@@ -248,7 +248,7 @@ func (u *upstream) report(ctx context.Context) (enroll.Report, error) {
 		return enroll.Report{}, err
 	}
 	r := enroll.Report{
-		Version: version(), Time: at.Time.UTC(), Clock: at.Quality.String(),
+		Version: build(), Time: at.Time.UTC(), Clock: at.Quality.String(),
 		Last: status.Last, Waiting: status.Waiting, Poison: status.Poison, Unrecorded: status.Unrecorded,
 		DiskUsed: status.Share, DiskDays: status.DaysLeft,
 	}
@@ -399,37 +399,16 @@ func (u *upstream) lifetime() (from, until time.Time, ok bool) {
 // renew gets a new certificate for a new key. The old one is used until the new
 // one is on the disk.
 func (u *upstream) renew(ctx context.Context, expired bool) error {
-	e := u.enrolment()
-	device := u.s.db.Identity().Device
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return fmt.Errorf("make a key: %w", err)
 	}
-	old := u.cert.Load()
-	var grant enroll.Grant
-	if expired {
-		oldKey, ok := old.PrivateKey.(*ecdsa.PrivateKey)
-		if !ok {
-			return errors.New("the old TLS key is no ECDSA key")
-		}
-		request, err := enroll.NewExpiredRequest(device, key, u.segment, old.Leaf, oldKey, version())
-		if err != nil {
-			return err
-		}
-		grant, err = u.client.RenewExpired(ctx, request)
-		if err != nil {
-			return err
-		}
-	} else {
-		request, err := enroll.NewRequest(nil, device, key, u.segment, version())
-		if err != nil {
-			return err
-		}
-		if grant, err = u.client.Renew(ctx, request); err != nil {
-			return err
-		}
+	grant, err := u.askAnew(ctx, key, expired)
+	if err != nil {
+		return err
 	}
-	if err := granted(&e, grant, device, key); err != nil {
+	e := u.enrolment()
+	if err := granted(&e, grant, u.s.db.Identity().Device, key); err != nil {
 		return err
 	}
 	if err := u.keep(ctx, e); err != nil {
@@ -437,6 +416,28 @@ func (u *upstream) renew(ctx context.Context, expired bool) error {
 	}
 	u.s.log.Info("the certificate was renewed")
 	return u.keys(e)
+}
+
+// askAnew asks the hub for a certificate for key. When its answer gets lost, the
+// next one may be asked for with the same certificate and another key.
+func (u *upstream) askAnew(ctx context.Context, key *ecdsa.PrivateKey, expired bool) (enroll.Grant, error) {
+	device, old := u.s.db.Identity().Device, u.cert.Load()
+	if !expired {
+		request, err := enroll.NewRequest(nil, device, key, u.segment, build())
+		if err != nil {
+			return enroll.Grant{}, err
+		}
+		return u.client.Renew(ctx, request)
+	}
+	oldKey, ok := old.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return enroll.Grant{}, errors.New("the old TLS key is no ECDSA key")
+	}
+	request, err := enroll.NewExpiredRequest(device, key, u.segment, old.Leaf, oldKey, build())
+	if err != nil {
+		return enroll.Grant{}, err
+	}
+	return u.client.RenewExpired(ctx, request)
 }
 
 // granted puts a grant into an enrolment, if it is for this device and key.

@@ -35,3 +35,21 @@ func versionOf(info *debug.BuildInfo) string {
 	}
 	return v + " commit " + commit + changed + at
 }
+
+// build is the version as a hub is told it: the module's, or else the commit's
+// first digits.
+func build() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	if v := info.Main.Version; v != "" && v != "(devel)" && len(v) <= 64 {
+		return v
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && len(s.Value) >= 12 {
+			return s.Value[:12]
+		}
+	}
+	return "devel"
+}
