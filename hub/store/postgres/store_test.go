@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"checkpoint/hub/store"
-	"checkpoint/hub/store/internal/pgtest"
+	"checkpoint/internal/pgtest"
 	"checkpoint/hub/store/storetest"
 )
 
@@ -22,8 +22,8 @@ var (
 
 func TestMain(m *testing.M) {
 	var stop func()
-	// What is proven about cut power is proven with fsync, on servers of its own.
-	server, stop, serverErr = pgtest.Launch(pgtest.Options{Settings: map[string]string{"deadlock_timeout": "200ms"}})
+	// Without fsync: what is proven about durability is proven on servers of its own.
+	server, stop, serverErr = pgtest.Launch(pgtest.Options{Settings: map[string]string{"deadlock_timeout": "200ms", "fsync": "off", "full_page_writes": "off"}})
 	code := m.Run()
 	if stop != nil {
 		stop()
@@ -66,7 +66,7 @@ func (p place) Open(tb testing.TB) store.Store { return p.open(tb, Options{}) }
 
 func (p place) open(tb testing.TB, o Options) *Store {
 	tb.Helper()
-	o.Now = storetest.Now
+	o.Now, o.unsafe = storetest.Now, true
 	s, err := Open(tb.Context(), p.url, o)
 	if err != nil {
 		tb.Fatal(err)
@@ -78,7 +78,7 @@ func (p place) open(tb testing.TB, o Options) *Store {
 func (p place) Crash(tb testing.TB, s store.Store) { s.(*Store).pool.Close() }
 
 func (p place) TryOpen(ctx context.Context) (store.Store, error) {
-	return Open(ctx, p.url, Options{Now: storetest.Now})
+	return Open(ctx, p.url, Options{Now: storetest.Now, unsafe: true})
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, fresh) }

@@ -115,13 +115,18 @@ func bear(ctx context.Context, path, kind string, id uint32, page int) error {
 			return err
 		}
 	}
-	pool, err := sql.Open("sqlite", dsn(young, "rwc", "page_size("+strconv.Itoa(page)+")", "journal_mode(DELETE)", "synchronous(FULL)",
-		"application_id("+strconv.FormatUint(uint64(id), 10)+")"))
+	pool, err := sql.Open("sqlite", dsn(young, "rwc", "journal_mode(DELETE)", "synchronous(FULL)"))
 	if err != nil {
 		return err
 	}
 	pool.SetMaxOpenConns(1)
-	if err := errors.Join(migrate(ctx, pool, kind), pool.Close()); err != nil {
+	// By hand and in this order: the driver sorts the pragmas of an address, and
+	// the first that writes settles the size of the pages.
+	_, err = pool.ExecContext(ctx, fmt.Sprintf("PRAGMA page_size = %d; PRAGMA application_id = %d", page, id))
+	if err == nil {
+		err = migrate(ctx, pool, kind)
+	}
+	if err := errors.Join(err, pool.Close()); err != nil {
 		return errors.Join(err, os.Remove(young))
 	}
 	f, err := os.OpenFile(young, os.O_RDWR, 0)
