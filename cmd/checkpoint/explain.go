@@ -122,7 +122,7 @@ func (t *trustReport) lines(b *strings.Builder) {
 	}
 	fmt.Fprintf(b, "trust      version %d of %s, signed by %s\n", t.Version, t.Issued.Format(time.RFC3339), by)
 	for _, l := range t.Lists {
-		fmt.Fprintf(b, "  %-10s %6d entries, %s old", l.Name, l.Entries, age(time.Duration(l.AgeS)*time.Second))
+		fmt.Fprintf(b, "  %-12s %6d entries, %s old", l.Name, l.Entries, age(time.Duration(l.AgeS)*time.Second))
 		if !l.Issued.IsZero() {
 			fmt.Fprintf(b, ", dated %s", l.Issued.Format(time.RFC3339))
 		}

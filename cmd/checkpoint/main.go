@@ -22,6 +22,8 @@ type app struct {
 	out io.Writer
 	err io.Writer
 	now func() time.Time
+
+	pace pace // of a gate with its hub; zero: package uplink's
 }
 
 func newApp() *app {

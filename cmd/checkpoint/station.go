@@ -51,7 +51,7 @@ type pace struct {
 
 // openStation opens log, file and clock; trust and sources follow.
 func (a *app) openStation(ctx context.Context, cfg config) (_ *station, err error) {
-	s := &station{cfg: cfg, boot: thisBoot(), trust: gate.Trust{Checker: verify.New(nil)}}
+	s := &station{cfg: cfg, boot: thisBoot(), trust: gate.Trust{Checker: verify.New(nil)}, pace: a.pace}
 	defer func() {
 		if err != nil {
 			s.Close()
