@@ -62,7 +62,7 @@ var rooms = map[string][]string{
 	"tui/look/internal/shot":    {},
 	"internal/vectors":          {},
 	"hub/store/storetest":       {"hub/store", "record"},
-	"hub/store/internal/pgtest": {},
+	"internal/pgtest": {},
 
 	// Wiring may know everybody.
 	"cmd/checkpoint": {"*"},
@@ -90,7 +90,7 @@ var outside = map[string][]string{
 	"github.com/hanwen/go-fuse/v2":    {"localdb/internal/powercut"},
 	"github.com/charmbracelet/x/vt":   {"tui"},
 	"github.com/rivo/uniseg":          {"tui"},
-	"os/exec":                         {"gate/signal", "cmd", "hub/store/internal/pgtest"},
+	"os/exec":                         {"gate/signal", "cmd", "internal/pgtest"},
 	"C":                               {},
 	"plugin":                          {},
 	"github.com/rogpeppe/go-internal": {},                      // tests only

@@ -30,7 +30,9 @@ import (
 	"checkpoint/enroll"
 	"checkpoint/hub"
 	"checkpoint/hub/store"
+	"checkpoint/hub/store/postgres"
 	"checkpoint/hub/store/sqlite"
+	"checkpoint/internal/pgtest"
 	"checkpoint/localdb"
 	"checkpoint/record"
 	"checkpoint/uplink"
@@ -72,10 +74,16 @@ func readPlan() (p plan, err error) {
 }
 
 func openStore(ctx context.Context, p plan) (store.Store, error) {
+	if p.Store != "" {
+		return postgres.Open(ctx, p.Store, postgres.Options{})
+	}
 	return sqlite.Open(ctx, filepath.Join(p.Dir, "data"), sqlite.Options{})
 }
 
 func migrate(ctx context.Context, p plan) error {
+	if p.Store != "" {
+		return postgres.Migrate(ctx, p.Store)
+	}
 	return sqlite.Migrate(ctx, filepath.Join(p.Dir, "data"))
 }
 
@@ -463,35 +471,48 @@ func startHub(t *testing.T, p plan) *program {
 // rows are written and sent. The full count is
 //
 //	CHECKPOINT_KILLS=300 go test -timeout 60m -run TestKills -v ./endtoend
-func TestKills(t *testing.T) {
-	{
-		{
-			kills := count(t, "CHECKPOINT_KILLS", 3)
-			s := newSite(t, "", 2)
-			rng := mathrand.New(mathrand.NewPCG(3, uint64(kills)))
-			pause := func(most time.Duration) { time.Sleep(time.Duration(rng.Int64N(int64(most)))) } // the moment is what is tried
-			h := startHub(t, s.hub)
-			var gates []*program
-			for _, p := range s.gates {
-				gates = append(gates, start(t, "gate", p, s.told.hear))
-			}
-			for range kills {
-				pause(400 * time.Millisecond)
-				h.kill()
-				pause(100 * time.Millisecond)
-				h = startHub(t, s.hub)
-				pause(300 * time.Millisecond)
-				i := rng.IntN(len(gates))
-				gates[i].kill()
-				gates[i] = start(t, "gate", s.gates[i], s.told.hear)
-			}
-			for _, g := range gates {
-				g.kill()
-			}
-			h.kill()
-			s.drain(t)
-			s.check(t)
-			t.Logf("%d kills of the hub, %d of gates", kills+1, kills+len(gates))
-		}
+func TestKills(t *testing.T) { killAll(t, "") }
+
+// TestKillsPostgreSQL is TestKills with a hub over a PostgreSQL.
+func TestKillsPostgreSQL(t *testing.T) { killAll(t, database(t, pgtest.Start(t, pgtest.Options{}))) }
+
+func killAll(t *testing.T, storeAt string) {
+	kills := count(t, "CHECKPOINT_KILLS", 20)
+	if testing.Short() {
+		kills = 3
 	}
+	s := newSite(t, storeAt, 2)
+	rng := mathrand.New(mathrand.NewPCG(3, uint64(kills)))
+	pause := func(most time.Duration) { time.Sleep(time.Duration(rng.Int64N(int64(most)))) } // the moment is what is tried
+	h := startHub(t, s.hub)
+	var gates []*program
+	for _, p := range s.gates {
+		gates = append(gates, start(t, "gate", p, s.told.hear))
+	}
+	for range kills {
+		pause(400 * time.Millisecond)
+		h.kill()
+		pause(100 * time.Millisecond)
+		h = startHub(t, s.hub)
+		pause(300 * time.Millisecond)
+		i := rng.IntN(len(gates))
+		gates[i].kill()
+		gates[i] = start(t, "gate", s.gates[i], s.told.hear)
+	}
+	for _, g := range gates {
+		g.kill()
+	}
+	h.kill()
+	s.drain(t)
+	s.check(t)
+	t.Logf("%d kills of the hub, %d of gates", kills+1, kills+len(gates))
+}
+
+// database makes a new database on a server and gives its address.
+func database(t *testing.T, server *pgtest.Server) string {
+	t.Helper()
+	if _, err := server.SQL(t.Context(), "postgres", "CREATE DATABASE hub"); err != nil {
+		t.Fatal(err)
+	}
+	return server.URL("hub")
 }

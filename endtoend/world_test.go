@@ -177,3 +177,17 @@ func image(from, to string) error {
 		return os.WriteFile(filepath.Join(to, rel), b, i.Mode())
 	})
 }
+
+// redirect makes an enrolled gate call another address.
+func redirect(ctx context.Context, p plan) error {
+	db, err := openFile(ctx, p.Dir)
+	if err != nil {
+		return err
+	}
+	e, _, err := db.Enrolment(ctx)
+	if err == nil {
+		e.URL = p.Hub
+		err = db.Enrol(ctx, stamp(0), e)
+	}
+	return errors.Join(err, db.Close(ctx, stamp(0)))
+}

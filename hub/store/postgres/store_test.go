@@ -9,8 +9,8 @@ import (
 	"testing"
 
 	"checkpoint/hub/store"
-	"checkpoint/internal/pgtest"
 	"checkpoint/hub/store/storetest"
+	"checkpoint/internal/pgtest"
 )
 
 // server is one for all tests of this package; each has a database of its own.
