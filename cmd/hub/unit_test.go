@@ -61,6 +61,20 @@ func TestConfigurationComesBackAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestExampleConfigurationIsWhatInitWrites(t *testing.T) {
+	text, err := os.ReadFile("../../docs/examples/hub.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var cfg config
+	if err := errors.Join(parseConfig(text, &cfg), cfg.check(), cfg.storable()); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(renderConfig(cfg), text) {
+		t.Errorf("init would write\n%s", renderConfig(cfg))
+	}
+}
+
 // What the terminal shows is read back from its half blocks.
 func TestCodeOnTheTerminalReads(t *testing.T) {
 	const text = "CKE1:%69 VD92EX0 TOKEN"
