@@ -242,6 +242,17 @@ func TestRevoked(t *testing.T) {
 	h.up()
 	p.want(2, "--new-device", "enroll", "--token-file", p.code(token))
 	device := h.gate("A1").Device
+
+	// Nor does a code that is refused stop it from judging, though it is no hub's.
+	wrong := token
+	wrong.Secret[0] ^= 1
+	p.want(4, "gave no such code", "enroll", "--new-device", "--token-file", p.code(wrong))
+	p.want(0, "signers of root", "trust", "show")
+	p.start()
+	if v := p.paper(); v.Verdict != "check_id" {
+		t.Errorf("between two enrolments: %+v", v)
+	}
+	p.stop()
 	lost := enrolLosingTheAnswer(t, p, token, true)
 	p.want(0, "enrolled as A1", "enroll", "--new-device", "--token-file", p.code(token))
 	p.want(0, "enrolled as A1", "enroll", "--new-device", "--token-file", p.code(token)) // once more changes nothing

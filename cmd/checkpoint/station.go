@@ -18,6 +18,7 @@ import (
 	"checkpoint/localdb"
 	"checkpoint/record"
 	"checkpoint/trust"
+	"checkpoint/trust/tuf"
 	"checkpoint/tui/look/clean"
 	"checkpoint/verify"
 )
@@ -95,6 +96,7 @@ func (s *station) loadTrust(ctx context.Context) error {
 	}
 	now, err := installedTrust(kept, s.cfg)
 	if errors.Is(err, errNoTrust) {
+		s.loadLeft(ctx)
 		return nil
 	}
 	if err != nil {
@@ -102,6 +104,23 @@ func (s *station) loadTrust(ctx context.Context) error {
 	}
 	s.hold(ctx, now.Snapshot)
 	return nil
+}
+
+// loadLeft takes what is left of a hub that the gate belonged to: until it is
+// enrolled anew, it goes on judging.
+func (s *station) loadLeft(ctx context.Context) {
+	if s.up != nil {
+		return
+	}
+	left, err := tuf.Open(ctx, repository{s}, nil, func() time.Time { return s.clock.At().Time })
+	if err != nil { // there is none
+		return
+	}
+	if snapshot := left.Snapshot(); snapshot != nil {
+		s.sayLeftOut(snapshot)
+		s.trust = trustIn(snapshot, s.cfg.VenueType)
+		s.clock.Anchored(snapshot.Anchor())
+	}
 }
 
 // hold makes a snapshot that was checked the one that holds.

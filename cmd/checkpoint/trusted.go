@@ -32,22 +32,27 @@ type installed struct {
 }
 
 // holding is what a gate with that file trusts: what its hub's signers say, or,
-// for a gate alone, what the pinned key has signed. A gate that runs goes by the
-// same rule; see loadTrust.
+// for a gate alone, what the pinned key has signed, else what is left of a hub
+// that it belonged to. A gate that runs goes by the same rule; see loadTrust.
 func (a *app) holding(ctx context.Context, cfg config, file localdb.Peeked) (installed, error) {
 	e := file.Enrolment
-	if e == nil {
+	if e == nil && len(file.Trust) > 0 {
 		return installedTrust(file.Trust, cfg)
 	}
 	kept, err := localdb.PeekRepositories(ctx, cfg.DB)
 	if err != nil {
 		return installed{}, faultf("installed trust: %w", err)
 	}
-	held, err := tuf.Open(ctx, atRest(kept), e.FirstRoot, a.now)
+	var first []byte
+	if e != nil {
+		first, cfg.VenueType = e.FirstRoot, e.VenueType
+	} else if len(kept) == 0 {
+		return installed{}, faultf("%w", errNoTrust)
+	}
+	held, err := tuf.Open(ctx, atRest(kept), first, a.now)
 	if err != nil {
 		return installed{}, faultf("installed trust: %w", err)
 	}
-	cfg.VenueType = e.VenueType
 	g, ok := held.Generation()
 	switch {
 	case ok:
@@ -58,7 +63,7 @@ func (a *app) holding(ctx context.Context, cfg config, file localdb.Peeked) (ins
 	default:
 		return installed{}, faultf("%w", errNoHubTrust)
 	}
-	now := installed{held.Snapshot(), rootOf(held.Root()), time.Time{}, e.VenueType}
+	now := installed{held.Snapshot(), rootOf(held.Root()), time.Time{}, cfg.VenueType}
 	for _, k := range kept {
 		if k.Version == g.Version {
 			now.since = time.UnixMilli(k.InstalledMS).UTC()

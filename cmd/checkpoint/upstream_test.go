@@ -312,3 +312,36 @@ func TestStickRound(t *testing.T) {
 	}
 	p.want(0, "version 2", "trust", "show")
 }
+
+// Orders that change nothing write nothing; a move is kept, and laid before the
+// gate with its new name and place.
+func TestOrders(t *testing.T) {
+	t.Parallel()
+	h := newHeadquarters(t)
+	p := h.newPost()
+	p.enrol("A1", false)
+	p.station(func(ctx context.Context, s *station, u *upstream) {
+		e := u.enrolment()
+		o := enroll.Orders{State: e.State, Gate: e.Gate, Venue: e.Venue, VenueType: e.VenueType, Interval: e.IntervalS, Time: h.now()}
+		before, _ := s.db.Head()
+		h.check(u.orders(ctx, o))
+		if _, offered := u.newTrust(ctx); offered {
+			t.Error("orders that change nothing were laid before the gate")
+		}
+		if after, _ := s.db.Head(); after != before {
+			t.Error("orders that change nothing wrote rows")
+		}
+		o.Gate, o.Venue, o.VenueType, o.Interval = "A9", "City park", "park", 30
+		h.check(u.orders(ctx, o))
+		held, offered := u.newTrust(ctx)
+		if !offered || held.Name != "A9" || held.Venue != "City park" || held.VenueType != "park" || held.Snapshot == nil {
+			t.Errorf("laid before the gate: %v, %s at %s (%s)", offered, held.Name, held.Venue, held.VenueType)
+		}
+		if _, again := u.newTrust(ctx); again {
+			t.Error("the same twice")
+		}
+	})
+	if e := p.enrolled(); e.Gate != "A9" || e.Venue != "City park" || e.IntervalS != 30 || e.State != "active" {
+		t.Errorf("the gate's file has %+v", e)
+	}
+}
