@@ -13,7 +13,7 @@ func TestTurnstile(t *testing.T) {
 	turns := newTurnstile(Limits{PerGate: 2, GateRate: 10, GateBurst: 5})
 	a, b := [16]byte{1}, [16]byte{2}
 	enter := func(device [16]byte, at time.Time) bool { _, ok := turns.enter(device, at); return ok }
-	if !enter(a, noon) || !enter(a, noon) {
+	if first, second := enter(a, noon), enter(a, noon); !first || !second {
 		t.Fatal("two in flight are refused")
 	}
 	if enter(a, noon) {

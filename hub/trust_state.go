@@ -283,7 +283,7 @@ func (h *Hub) due(v *trustView, now time.Time) []due {
 	if s, ok := v.role("revoked"); ok && now.Sub(s.Issued) > revokedAge {
 		say("trust_revoked", fmt.Sprintf("revocations were signed %s, more than 12 h ago: headquarters must sign them again", s.Issued.UTC().Format(time.RFC3339)))
 	}
-	if v.snapshot != nil && len(v.snapshot.DayKeys.Keys) > 0 {
+	if v.snapshot != nil {
 		if _, ok := v.snapshot.DayKeyAt(now.Add(dayKeysDue)); !ok {
 			say("trust_daykeys", "there is no day key for three days from now: gates will record nothing about persons")
 		}

@@ -261,21 +261,21 @@ func readDCCRule(raw []byte, country string) (DCCRule, error) {
 	var err error
 	switch {
 	case r.Identifier == "" || r.Version == "":
-		return r, errors.New("Identifier or Version is missing")
+		return r, errors.New("fields Identifier or Version are missing")
 	case ruleCountry != country:
-		return r, fmt.Errorf("Country is %.10q, not %s", ruleCountry, country)
+		return r, fmt.Errorf("field Country is %.10q, not %s", ruleCountry, country)
 	case r.Type != "Acceptance" && r.Type != "Invalidation":
-		return r, fmt.Errorf("Type is %.20q", r.Type)
+		return r, fmt.Errorf("field Type is %.20q", r.Type)
 	case !slices.Contains([]string{"General", "Test", "Vaccination", "Recovery"}, r.CertificateType):
-		return r, fmt.Errorf("CertificateType is %.20q", r.CertificateType)
+		return r, fmt.Errorf("field CertificateType is %.20q", r.CertificateType)
 	case len(r.Logic) == 0 || r.Logic[0] != '{' || len(r.Logic) > 32<<10:
-		return r, errors.New("Logic must be an object of at most 32 KiB")
+		return r, errors.New("field Logic must be an object of at most 32 KiB")
 	}
 	if r.ValidFrom, err = time.Parse(time.RFC3339, from); err != nil {
-		return r, errors.New("ValidFrom is no time")
+		return r, errors.New("field ValidFrom is no time")
 	}
 	if r.ValidTo, err = time.Parse(time.RFC3339, to); err != nil || !r.ValidTo.After(r.ValidFrom) {
-		return r, errors.New("ValidTo is no time after ValidFrom")
+		return r, errors.New("field ValidTo is no time after ValidFrom")
 	}
 	r.ValidFrom, r.ValidTo = r.ValidFrom.UTC(), r.ValidTo.UTC()
 	return r, nil

@@ -14,6 +14,7 @@ import (
 
 	"checkpoint/hub"
 	"checkpoint/hub/store"
+	"checkpoint/trust/tuf"
 )
 
 func newBackupCommand(a *app) *cobra.Command {
@@ -109,9 +110,9 @@ func newRestoreCommand(a *app) *cobra.Command {
 			"anything is written. The data directory must not exist or be empty, and so must\n" +
 			"the store: with --store, a hub moves between SQLite and PostgreSQL this way.\n\n" +
 			"What came after the backup is not in it: gates have receipts for that and do not\n" +
-			"send it again. Each such gate shows as a gap (hub alarms). Gates that have seen\n" +
-			"newer trust than the backup's refuse this hub's, and keep their own, until its\n" +
-			"versions have passed what they saw: about as long as the backup is old.",
+			"send it again. Each such gate shows as a gap (hub alarms). Snapshot and timestamp\n" +
+			"of the trust are signed anew, with versions above all that gates can have seen;\n" +
+			"lists that were published after the backup must be pushed again.",
 		Example: `hub restore /mnt/safe/hub-2026-11-25.tar
 
 # From SQLite to PostgreSQL
@@ -196,6 +197,9 @@ func (a *app) load(ctx context.Context, cfg config, from *archive) error {
 	dump := from.dump()
 	err = store.Load(ctx, s, dump)
 	dump.Close()
+	if err == nil {
+		err = a.overtake(ctx, cfg, s)
+	}
 	err = errors.Join(err, s.Close())
 	switch {
 	case errors.Is(err, store.ErrExists):
@@ -206,4 +210,43 @@ func (a *app) load(ctx context.Context, cfg config, from *archive) error {
 		return faultf("%w; make the store empty before you try again", err)
 	}
 	return nil
+}
+
+// overtake signs snapshot and timestamp with versions above all that gates can
+// have seen since the backup was made: they refuse what is lower.
+func (a *app) overtake(ctx context.Context, cfg config, s store.Store) error {
+	generation, err := s.TrustGeneration(ctx)
+	if err != nil {
+		return err
+	}
+	names, err := s.ListTrust(ctx)
+	if err != nil || len(names) == 0 {
+		return err
+	}
+	var files []tuf.File
+	for _, name := range names {
+		b, err := s.TrustFile(ctx, name)
+		if err != nil {
+			return err
+		}
+		files = append(files, tuf.File{Name: name, Bytes: b})
+	}
+	keys, err := hub.LoadKeys(cfg.path(dirKeys), hub.KeyOptions{Now: a.now})
+	if err != nil {
+		return err
+	}
+	now := a.now()
+	made, err := tuf.Online{Snapshot: keys.Snapshot, Timestamp: keys.Timestamp, Least: tuf.LeastAfterRestore(now)}.Resign(files, now)
+	if err != nil {
+		// What was published before the backup may have expired: then nothing is
+		// signed, here or by the hub, until its signers push anew.
+		fmt.Fprintf(a.err, "hub: the trust in the backup cannot be signed anew: %s\n", oneLine(err.Error()))
+		return nil
+	}
+	var put []store.TrustFile
+	for _, f := range made {
+		put = append(put, store.TrustFile{Name: f.Name, Bytes: f.Bytes})
+	}
+	_, err = s.PutTrust(ctx, generation, put, nil)
+	return err
 }

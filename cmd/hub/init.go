@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -55,6 +56,9 @@ hub init --name hub2.example --store @/etc/checkpoint-hub/store --keys /media/st
 	return c
 }
 
+// demoInterval is the upload interval of a hub for trying: somebody watches.
+const demoInterval = 3 * time.Second
+
 type initOptions struct {
 	demo        bool
 	keys, trust string
@@ -66,6 +70,9 @@ func (a *app) init(ctx context.Context, cfg config, o initOptions) error {
 	defer stop()
 	if len(cfg.Names) == 0 && o.demo {
 		cfg.Names = []string{"localhost", "127.0.0.1"}
+	}
+	if o.demo && cfg.Interval == defaultConfig().Interval {
+		cfg.Interval = span(demoInterval)
 	}
 	if err := cfg.check(); err != nil {
 		return usagef("%w", err)

@@ -288,13 +288,11 @@ func (r *readingRepo) draft(role string, m any, contents map[string][]byte) (*Dr
 // signing is metadata under signers' eyes.
 type signing struct {
 	role     string
-	file     string
 	meta     any
 	version  int64
 	issued   time.Time
 	expires  time.Time
 	vouching []any // metadata whose keys must have signed, by threshold
-	names    []string
 	changes  []string
 }
 

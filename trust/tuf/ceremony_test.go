@@ -718,3 +718,74 @@ func TestOneKeyUnderTwoIDsIsOneSigner(t *testing.T) {
 		t.Errorf("signed by %v, %v", signed, err)
 	}
 }
+
+// TestResignAfterARestore: a hub that has forgotten how far it had counted is
+// taken again by gates that have seen more.
+func TestResignAfterARestore(t *testing.T) {
+	k, err := NewKeyring(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backup, err := k.Publish(plainFolder(t), nil, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := slices.Clone(backup)
+	resigned := func(repo []File, o Online, at time.Time) []File {
+		t.Helper()
+		made, err := o.Resign(repo, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range made {
+			repo = slices.DeleteFunc(slices.Clone(repo), func(old File) bool { return old.Name == f.Name })
+		}
+		return append(slices.Clone(repo), made...)
+	}
+	for i := range 5 { // what gates saw after the backup
+		seen = resigned(seen, k.Online, noon.Add(time.Duration(i+1)*time.Hour))
+	}
+	later := noon.Add(6 * time.Hour)
+	for _, tc := range []struct {
+		name  string
+		least int64
+		taken bool
+	}{{"counted on from the backup", 0, false}, {"above all that there was", LeastAfterRestore(later), true}} {
+		t.Run(tc.name, func(t *testing.T) {
+			at := noon
+			c, err := Open(t.Context(), new(memStore), fileNamed(backup, "1.root.json"), func() time.Time { return at })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Refresh(t.Context(), served(seen)); err != nil {
+				t.Fatal(err)
+			}
+			at = later
+			o := k.Online
+			o.Least = tc.least
+			_, err = c.Refresh(t.Context(), served(resigned(backup, o, later)))
+			if (err == nil) != tc.taken {
+				t.Errorf("taken %v: %v, want %v", err == nil, err, tc.taken)
+			}
+		})
+	}
+}
+
+func fileNamed(files []File, name string) []byte {
+	for _, f := range files {
+		if f.Name == name {
+			return f.Bytes
+		}
+	}
+	return nil
+}
+
+// served is a repository as a hub serves it.
+func served(files []File) Fetcher {
+	return fetcher(func(_ context.Context, name string, _ int64) ([]byte, error) {
+		if b := fileNamed(files, name); b != nil {
+			return b, nil
+		}
+		return nil, ErrMissing
+	})
+}

@@ -19,7 +19,16 @@ type Online struct {
 	Timestamp    ed25519.PrivateKey
 	SnapshotFor  time.Duration // 0: SnapshotFor
 	TimestampFor time.Duration // 0: TimestampFor
+
+	// Least is the lowest version that a new snapshot and timestamp may have. A
+	// hub that was restored from a backup has forgotten how far it had counted,
+	// and gates would refuse lower versions than they hold: see LeastAfterRestore.
+	Least int64
 }
+
+// LeastAfterRestore is a version above all that a hub can have given before: the
+// minutes since 1970. Hubs sign less often than once a minute and begin at 1.
+func LeastAfterRestore(now time.Time) int64 { return now.Unix() / 60 }
 
 // clockSlack is how far a clock may have run back since the last signature
 // before that counts as having been wrong.
@@ -77,6 +86,7 @@ func (o Online) resign(r *readingRepo, now time.Time) ([]File, error) {
 	if timestamp != nil {
 		stamped.Signed.Version = timestamp.Signed.Version + 1
 	}
+	stamped.Signed.Version = max(stamped.Signed.Version, o.Least)
 	name := metadataName(RoleSnapshot, next.Signed.Version)
 	b := r.files[name]
 	if added != nil {
@@ -141,7 +151,8 @@ func (o Online) resnapshot(r *readingRepo, before *metadata.Metadata[metadata.Sn
 		}
 	}
 	if before != nil {
-		next.Signed.Version = before.Signed.Version + 1
+		next.Signed.Version = max(before.Signed.Version+1, o.Least)
+		anew = anew || before.Signed.Version < o.Least
 		same := len(before.Signed.Meta) == len(next.Signed.Meta)
 		for name, m := range next.Signed.Meta {
 			was := before.Signed.Meta[name]

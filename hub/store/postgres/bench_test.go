@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"checkpoint/hub/store"
-	"checkpoint/internal/pgtest"
 	"checkpoint/hub/store/storetest"
+	"checkpoint/internal/pgtest"
 )
 
 // standby starts a primary with a synchronous standby.
@@ -63,7 +63,7 @@ func compare(b *testing.B, server *pgtest.Server, rows int) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	l := storetest.NewLoad(rows)
+	l, same := storetest.NewLoad(rows), storetest.NewLoad(rows) // the same segments for both
 	var ours, simple time.Duration
 	put := func() {
 		batch := l.Batch(storetest.BatchSize)
@@ -74,7 +74,7 @@ func compare(b *testing.B, server *pgtest.Server, rows int) {
 		ours += time.Since(began)
 	}
 	insert := func() {
-		batch := l.Batch(storetest.BatchSize)
+		batch := same.Batch(storetest.BatchSize)
 		began := time.Now()
 		if err := insertSimple(b, s, batch); err != nil {
 			b.Fatal(err)

@@ -149,7 +149,7 @@ func (b *batch) lock(ctx context.Context, days []string, ids []record.Identity) 
 		}
 		return err
 	})
-	q.Queue(`SELECT device, epoch, "from", "to", first, last, before, after, open FROM gap WHERE (device, epoch) IN (SELECT * FROM unnest($1::bytea[], $2::bytea[])) ORDER BY "from"`,
+	q.Queue(`SELECT device, epoch, "from", "to", first, last, before, after, open FROM gap JOIN unnest($1::bytea[], $2::bytea[]) u (device, epoch) USING (device, epoch) ORDER BY "from"`,
 		devices, epochs).Query(func(rows pgx.Rows) error {
 		_, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (g store.GapEntry, err error) {
 			id, g, err := scanGap(row)
@@ -462,7 +462,7 @@ func (b *batch) queueNotable(q *pgx.Batch) {
 
 const sqlNotable = `INSERT INTO notable (day, venue, device, epoch, seq, hour, wall_ms, trust, "to", value, code, quality, kind, verdict, reason, format, allowed, issuer, text)
 	SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[],
-		$12::smallint[], $13::smallint[], $14::smallint[], $15::smallint[], $16::smallint[], $17::boolean[], $18::text[], $19::text[]) ON CONFLICT DO NOTHING`
+		$12::smallint[], $13::smallint[], $14::smallint[], $15::smallint[], $16::smallint[], $17::boolean[], $18::text[], $19::text[])`
 
 func notableArgs(rows []*store.Notable) []any {
 	n := len(rows)

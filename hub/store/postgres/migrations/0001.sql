@@ -248,9 +248,11 @@ CREATE TABLE notable (
     device  bytea NOT NULL,
     epoch   bytea NOT NULL,
     issuer  text NOT NULL,
-    text    text NOT NULL,
-    PRIMARY KEY (wall_ms, device, epoch, seq, venue, day)
+    text    text NOT NULL
 ) PARTITION BY LIST (day);
+-- No unique key: rows come with their segment, which has one. It would cost more
+-- than all else about them.
+CREATE INDEX notable_wall ON notable (wall_ms);
 CREATE INDEX notable_venue ON notable (venue, wall_ms);
 CREATE TABLE notable_default PARTITION OF notable DEFAULT;
 
