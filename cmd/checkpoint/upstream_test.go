@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"os"
 	"path/filepath"
@@ -302,6 +303,12 @@ func TestStickRound(t *testing.T) {
 	if seen.Waiting < seq {
 		t.Errorf("%d rows wait after a forged receipt, %d were written", seen.Waiting, seq)
 	}
+	// One that the hub signed, of other bytes.
+	of, err := record.ParseReceipt(good)
+	h.check(err)
+	of.SHA256[0] ^= 1
+	h.check(os.WriteFile(path, record.AppendReceipt(nil, record.SignReceipt(of, h.keys.Receipt)), 0o600))
+	p.want(4, "1 receipts were left out", "stick", "import", stick)
 	h.check(os.WriteFile(path, good, 0o600))
 	before := seen.Waiting
 	p.want(0, "receipts taken from the stick", "stick", "import", stick)
@@ -311,6 +318,33 @@ func TestStickRound(t *testing.T) {
 		t.Errorf("%d rows wait, %d before", seen.Waiting, before)
 	}
 	p.want(0, "version 2", "trust", "show")
+}
+
+// A segment that cannot be made again is named and left out, and those after it
+// go on the stick.
+func TestStickPassesOverDamage(t *testing.T) {
+	t.Parallel()
+	h := newHeadquarters(t)
+	p := h.newPost()
+	p.enrol("A1", false)
+	h.down()
+	p.want(0, "segments written", "stick", "export", t.TempDir())
+	p.start("--upload", "stick")
+	p.paper()
+	p.stop()
+	p.want(0, "segments written", "stick", "export", t.TempDir())
+	file, err := sql.Open("sqlite", p.db())
+	h.check(err)
+	_, err = file.Exec(`UPDATE row SET body = zeroblob(length(body)) WHERE seq = 1`)
+	h.check(errors.Join(err, file.Close()))
+	stick := t.TempDir()
+	if said := p.want(4, "cannot be made again", "stick", "export", stick); strings.HasPrefix(said, "0 segments") {
+		t.Errorf("said %s", said)
+	}
+	all, err := os.ReadDir(filepath.Join(stick, "segments"))
+	if err != nil || len(all) == 0 {
+		t.Errorf("%d segments on the stick, %v", len(all), err)
+	}
 }
 
 // Orders that change nothing write nothing; a move is kept, and laid before the
