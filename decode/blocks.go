@@ -87,13 +87,37 @@ func (b *blocks) measure(p plane) {
 			l, h := fold(lo, false), fold(hi, true)
 			i := by*b.w + bx
 			b.lo[i], b.hi[i] = l, h
-			if int(h)-int(l) > minContrast {
+		}
+	}
+	for by := range b.h {
+		for bx := range b.w {
+			if i := by*b.w + bx; b.edge(i) || b.border(i, bx, by) {
 				b.contrast++
 				b.fromX, b.toX = min(b.fromX, bx), max(b.toX, bx+1)
 				b.fromY, b.toY = min(b.fromY, by), max(b.toY, by+1)
 			}
 		}
 	}
+}
+
+// border looks for an edge that runs exactly between a flat block and the flat
+// one to its right or below, as in a drawn picture whose modules are whole
+// blocks, and lets the block hold it. Those two are as they were measured: only
+// blocks above and to the left of them have been looked at.
+func (b *blocks) border(i, bx, by int) bool {
+	lo, hi := int(b.lo[i]), int(b.hi[i])
+	for _, n := range [2]struct {
+		there bool
+		at    int
+	}{{bx+1 < b.w, i + 1}, {by+1 < b.h, i + b.w}} {
+		if !n.there || b.edge(n.at) {
+			continue
+		}
+		if l, h := int(b.lo[n.at]), int(b.hi[n.at]); l-hi > minContrast || lo-h > minContrast {
+			b.lo[i], b.hi[i] = min(b.lo[i], byte(l)), max(b.hi[i], byte(h))
+		}
+	}
+	return b.edge(i)
 }
 
 // edge reports whether block i holds an edge.

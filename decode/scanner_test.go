@@ -237,3 +237,28 @@ func FuzzScan(f *testing.F) {
 		}
 	})
 }
+
+// A drawn picture may have modules that are exactly the blocks that thresholds
+// are made of: no block then holds an edge of its own.
+func TestModulesOfWholeBlocks(t *testing.T) {
+	m, err := Encode([]byte("MODULES OF WHOLE BLOCKS"), LevelM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for px := 2; px <= 3*block; px++ {
+		for margin := range 5 {
+			n := (m.Size + 2*margin) * px
+			img := Image{Width: n, Height: n, Stride: n, Luma: make([]byte, n*n)}
+			for y := range n {
+				for x := range n {
+					if !m.Dark(x/px-margin, y/px-margin) || x < margin*px || y < margin*px {
+						img.Luma[y*n+x] = 255
+					}
+				}
+			}
+			if got := NewScanner(Options{}).Scan(img); len(got.Symbols) != 1 {
+				t.Errorf("%d pixels a module, margin of %d: %d symbols", px, margin, len(got.Symbols))
+			}
+		}
+	}
+}
