@@ -29,7 +29,7 @@ func (db *DB) Attempt(ctx context.Context, token [32]byte) (a Attempt, ok bool, 
 }
 
 // KeepAttempt keeps the keys for a token, before they are used, in place of
-// those of the attempt before. Enrol and NewDevice drop them.
+// those of the attempt before. Enrol and NewDevice drop them, too.
 func (db *DB) KeepAttempt(ctx context.Context, token [32]byte, a Attempt) error {
 	if len(a.TLSKey) == 0 || len(a.TLSKey) > 16<<10 || len(a.SegmentSeed) != ed25519.SeedSize {
 		return ErrEnrol
@@ -39,6 +39,14 @@ func (db *DB) KeepAttempt(ctx context.Context, token [32]byte, a Attempt) error 
 		_, err := db.conn.ExecContext(t.ctx, `INSERT OR REPLACE INTO attempt (id, token, tls_key, seed) VALUES (1, ?, ?, ?)`,
 			token[:], a.TLSKey, a.SegmentSeed)
 		return err
+	})
+}
+
+// DropAttempt forgets them: a hub said that nothing can come of it.
+func (db *DB) DropAttempt(ctx context.Context) error {
+	return db.exclusive(ctx, "forget the keys of an enrolment", func(t *txn) error {
+		db.owed = true
+		return t.dropAttempt()
 	})
 }
 

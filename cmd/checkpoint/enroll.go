@@ -213,6 +213,9 @@ func (s *station) enroll(ctx context.Context, token enroll.Token, newDevice bool
 	var no *uplink.Refusal
 	switch {
 	case errors.As(err, &no) && no.Word == "device_known":
+		if err := s.db.DropAttempt(ctx); err != nil { // or the next would be this one again
+			return e, faultf("enroll: %w", err)
+		}
 		return e, refusedf("enroll: %w: checkpoint enroll --new-device", err)
 	case errors.As(err, &no) && no.RetryAfter > 0:
 		return e, faultf("enroll: %w; try again in %v", err, no.RetryAfter)

@@ -103,6 +103,23 @@ func TestCodeCountsOnce(t *testing.T) {
 	}
 }
 
+// A gate that its hub took and revoked without its knowing becomes a new device
+// by the next code, the one that said that it must.
+func TestRevokedBeforeItKnew(t *testing.T) {
+	t.Parallel()
+	h := newHeadquarters(t)
+	p := h.newPost()
+	before := enrolLosingTheAnswer(t, p, h.invite("A1", false), false)
+	h.technician("A1/revoke", "{}")
+	token, err := h.InviteAgain(context.Background(), "A1", false, 0)
+	h.check(err)
+	p.want(4, "checkpoint enroll --new-device", "enroll", "--token-file", p.code(token))
+	p.want(0, "enrolled as A1", "enroll", "--new-device", "--token-file", p.code(token))
+	if g := h.gate("A1"); g.Device == before.Device || g.State != store.Active {
+		t.Errorf("the gate is %+v", g)
+	}
+}
+
 // enrolLosingTheAnswer asks the hub as the program does, and forgets what it
 // answered.
 func enrolLosingTheAnswer(t *testing.T, p *post, token enroll.Token, newDevice bool) store.Gate {
