@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -81,3 +82,10 @@ func (p place) TryOpen(ctx context.Context) (store.Store, error) {
 }
 
 func TestStore(t *testing.T) { storetest.Run(t, fresh) }
+
+func is(tb testing.TB, err, want error) {
+	tb.Helper()
+	if !errors.Is(err, want) {
+		tb.Fatalf("error %v, want %v", err, want)
+	}
+}

@@ -237,6 +237,7 @@ func (o *open) insert(ctx context.Context, source int64, in *store.Incoming, fla
 		return false, err
 	}
 	if !fresh {
+		o.tally(in.Day) // main.db does not know yet of what was left there
 		sha, _, err := o.stored(ctx, source, in)
 		return sha == in.SHA256, err
 	}
