@@ -22,7 +22,7 @@ type Archive interface {
 	Import(ctx context.Context, entries iter.Seq2[Entry, error]) error
 }
 
-// Entry is one thing that a store holds; exactly one field is set. Its JSON form
+// Entry is one thing that a store holds; exactly one field is set. Its CBOR form
 // is that of a dump: docs/formats.md, "Dump of a hub's store".
 type Entry struct {
 	Stream  *StreamEntry  `json:"stream,omitempty"`

@@ -110,7 +110,7 @@ func newDumpReader(r io.Reader) (*dumpReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dumpReader{raw: bufio.NewReaderSize(r, 1<<20), sum: sha256.New(), mode: mode}
+	d := &dumpReader{raw: bufio.NewReaderSize(r, 1<<16), sum: sha256.New(), mode: mode}
 	d.in = io.TeeReader(d.raw, d.sum)
 	magic := make([]byte, len(dumpMagic))
 	if _, err := io.ReadFull(d.in, magic); err != nil {
