@@ -62,7 +62,7 @@ var rooms = map[string][]string{
 	"tui/look/internal/shot":    {},
 	"internal/vectors":          {},
 	"hub/store/storetest":       {"hub/store", "record"},
-	"internal/pgtest": {},
+	"internal/pgtest":           {},
 
 	// Wiring may know everybody.
 	"cmd/checkpoint": {"*"},
