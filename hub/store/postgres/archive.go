@@ -339,11 +339,18 @@ func (l *loader) flush(ctx context.Context) error {
 		for i := range l.entries {
 			queueEntry(q, &l.entries[i])
 		}
-		l.b.queueSegments(q)
-		queueHourly(q, l.hourly)
-		if len(l.notable) > 0 {
-			q.Queue(sqlNotable, notableArgs(l.notable)...)
+		l.b.conn = tx.Conn()
+		if err := l.b.copySegments(ctx); err != nil {
+			return err
 		}
+		var notable rows
+		for _, n := range l.notable {
+			notable.notable(n)
+		}
+		if err := notable.copyTo(ctx, tx.Conn(), copyNotable); err != nil {
+			return err
+		}
+		queueHourly(q, l.hourly)
 		l.b.queueTallies(q)
 		return tx.SendBatch(ctx, q).Close()
 	})

@@ -315,9 +315,10 @@ func (b *batch) write(ctx context.Context) error {
 	}
 	q := &pgx.Batch{}
 	came := b.queueContexts(q)
-	b.queueSegments(q)
+	if err := b.copySegments(ctx); err != nil {
+		return err
+	}
 	b.queueCounts(q)
-	b.queueNotable(q)
 	b.queueStreams(q)
 	b.queueTallies(q)
 	for _, r := range b.refused {
@@ -380,33 +381,23 @@ func (b *batch) queueContexts(q *pgx.Batch) (came []contextKey) {
 	return append(came, fresh...)
 }
 
-func (b *batch) queueSegments(q *pgx.Batch) {
-	n := len(b.fresh)
-	if n == 0 {
-		return
-	}
-	k := keysOf(b.fresh)
-	first, last, received, offset := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	flags, way, carries := make([]int32, n), make([]int16, n), make([]bool, n)
-	context, before, head, sha, plain, sealed := make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
+// copySegments writes the segments, and their notable rows.
+func (b *batch) copySegments(ctx context.Context) error {
+	var segments, notable rows
 	for i, in := range b.fresh {
-		first[i], last[i], received[i], offset[i] = int64(in.First), int64(in.Last), in.ReceivedMS, in.OffsetMS
-		way[i], carries[i] = int16(in.Way), in.Context != nil
 		f := b.flags[i]
-		context[i] = []byte{}
-		if in.ContextID != [16]byte{} {
-			context[i] = in.ContextID[:]
-			if b.orphans[contextOf(in)] { // what came in this very batch is out of them
-				f |= store.Orphan
-			}
+		if in.ContextID != [16]byte{} && b.orphans[contextOf(in)] { // what came in this very batch is out of them
+			f |= store.Orphan
 		}
-		flags[i] = int32(f)
-		before[i], head[i], sha[i], plain[i], sealed[i] = in.Before[:], in.Head[:], in.SHA256[:], blob(in.Plain), blob(in.Sealed)
+		segments.segment(in, f)
+		for j := range in.Notable {
+			notable.notable(&in.Notable[j])
+		}
 	}
-	q.Queue(`INSERT INTO segment (day, venue, hour, device, epoch, number, first, last, received_ms, offset_ms, flags, way, carries, context, before, head, sha256, plain, sealed)
-		SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bytea[], $5::bytea[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[],
-			$11::int[], $12::smallint[], $13::boolean[], $14::bytea[], $15::bytea[], $16::bytea[], $17::bytea[], $18::bytea[], $19::bytea[])`,
-		append(k.args(), first, last, received, offset, flags, way, carries, context, before, head, sha, plain, sealed)...)
+	if err := segments.copyTo(ctx, b.conn, copySegments); err != nil {
+		return err
+	}
+	return notable.copyTo(ctx, b.conn, copyNotable)
 }
 
 type hourlyKey struct {
@@ -446,39 +437,6 @@ func queueHourly(q *pgx.Batch, sums map[hourlyKey]int64) {
 	q.Queue(`INSERT INTO hourly AS h (day, venue, device, hour, verdict, reason, n)
 		SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bigint[], $5::smallint[], $6::smallint[], $7::bigint[])
 		ON CONFLICT (hour, venue, device, verdict, reason, day) DO UPDATE SET n = least(h.n + excluded.n, 1::bigint << 61)`, days, venues, devices, hours, verdicts, reasons, counts)
-}
-
-func (b *batch) queueNotable(q *pgx.Batch) {
-	var rows []*store.Notable
-	for _, in := range b.fresh {
-		for i := range in.Notable {
-			rows = append(rows, &in.Notable[i])
-		}
-	}
-	if len(rows) > 0 {
-		q.Queue(sqlNotable, notableArgs(rows)...)
-	}
-}
-
-const sqlNotable = `INSERT INTO notable (day, venue, device, epoch, seq, hour, wall_ms, trust, "to", value, code, quality, kind, verdict, reason, format, allowed, issuer, text)
-	SELECT * FROM unnest($1::text[], $2::text[], $3::bytea[], $4::bytea[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::int[],
-		$12::smallint[], $13::smallint[], $14::smallint[], $15::smallint[], $16::smallint[], $17::boolean[], $18::text[], $19::text[])`
-
-func notableArgs(rows []*store.Notable) []any {
-	n := len(rows)
-	day, venue, issuer, text := make([]string, n), make([]string, n), make([]string, n), make([]string, n)
-	device, epoch := make([][]byte, n), make([][]byte, n)
-	seq, hour, wall, trust, to, value := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
-	code, allowed := make([]int32, n), make([]bool, n)
-	quality, kind, verdict, reason, format := make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n), make([]int16, n)
-	for i, r := range rows {
-		day[i], venue[i], issuer[i], text[i] = r.Day, r.Venue, sequence.Text(r.Issuer), sequence.Text(r.Text)
-		device[i], epoch[i] = r.Device[:], r.Epoch[:]
-		seq[i], hour[i], wall[i], trust[i], to[i], value[i] = int64(r.Seq), r.Hour, r.WallMS, int64(r.Trust), int64(r.To), r.Value
-		code[i], allowed[i] = int32(r.Code), r.Allowed
-		quality[i], kind[i], verdict[i], reason[i], format[i] = int16(r.Quality), int16(r.Kind), int16(r.Verdict), int16(r.Reason), int16(r.Format)
-	}
-	return []any{day, venue, device, epoch, seq, hour, wall, trust, to, value, code, quality, kind, verdict, reason, format, allowed, issuer, text}
 }
 
 // queueStreams writes where the streams stand now. Their rows are locked.

@@ -43,7 +43,7 @@ func (l *Load) Batch(n int) []store.Incoming {
 }
 
 // BatchSize is how many segments benchmarks put at once.
-const BatchSize = 64
+const BatchSize = 256
 
 // Put measures how fast segments are put.
 func Put(b *testing.B, s store.Store) {
