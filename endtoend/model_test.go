@@ -38,7 +38,7 @@ func TestModel(t *testing.T) {
 		}
 		first = n
 	}
-	for i := range count(t, "CHECKPOINT_ROUNDS", 2) {
+	for i := range count(t, "CHECKPOINT_ROUNDS", 1) {
 		seed := first + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			m := newModel(t, seed)
