@@ -93,7 +93,7 @@ func testModel(t *testing.T, p Place) {
 	defer func() { check(t, s.Close()) }()
 	m := &model{streams: map[record.Identity]map[uint64]store.Incoming{}, refused: map[record.Identity]map[uint64]bool{}, dropped: map[string]store.Outcome{}, rows: map[string]uint64{}}
 	if f := flag.Lookup("rapid.checks"); f.Value.String() == f.DefValue { // each of them waits for the disk, hundreds of times
-		check(t, f.Value.Set("12"))
+		check(t, f.Value.Set("8"))
 		defer func() { check(t, f.Value.Set(f.DefValue)) }()
 	}
 	run, tb := uint64(0), testing.TB(t)
