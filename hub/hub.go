@@ -20,15 +20,16 @@ import (
 // Config is what a hub is made of. Store and Keys must be set; it closes
 // neither.
 type Config struct {
-	Store    store.Store
-	Keys     *Keys
-	Log      *slog.Logger     // nil: nothing is logged
-	URL      string           // how gates reach this hub, https://host:port
-	Interval time.Duration    // upload_interval of the gates, the one knob for the hub's load; 0: 10 s
-	Version  string           // of the program
-	Demo     bool             // all keys are in one place: said at every start
-	Limits   Limits           //
-	Now      func() time.Time // nil: time.Now
+	Store     store.Store
+	Keys      *Keys
+	Log       *slog.Logger     // nil: nothing is logged
+	URL       string           // how gates reach this hub, https://host:port
+	Retention time.Duration    // days that ended longer ago are dropped; 0: none is; else at least 14 days
+	Interval  time.Duration    // upload_interval of the gates, the one knob for the hub's load; 0: 10 s
+	Version   string           // of the program
+	Demo      bool             // all keys are in one place: said at every start
+	Limits    Limits           //
+	Now       func() time.Time // nil: time.Now
 }
 
 // Hub takes segments of gates and tells what has arrived. Methods are safe for
@@ -48,6 +49,7 @@ type Hub struct {
 	queue      *queue
 	conns      *connections
 	stopping   atomic.Bool
+	daysLooked time.Time // of upkeep alone: when days past retention were looked for
 	said       sayings
 	desk       // of enrolment, people and trust
 }
@@ -56,6 +58,9 @@ type Hub struct {
 func New(cfg Config) (*Hub, error) {
 	if cfg.Store == nil || cfg.Keys == nil {
 		return nil, errors.New("a hub needs a store and keys")
+	}
+	if cfg.Retention != 0 && cfg.Retention < retireAfter {
+		return nil, errors.New("a hub keeps days for at least 14 days: a gate that was away may still bring some of them")
 	}
 	if len(cfg.Keys.Receipt) != ed25519.PrivateKeySize {
 		return nil, errors.New("a hub needs a receipt key")

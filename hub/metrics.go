@@ -108,7 +108,7 @@ func newMetrics(h *Hub) *metrics {
 // did not take, counts gates and alarms, closes the gap alarms of gates whose
 // gaps have filled, compares clocks, and signs trust anew.
 func (h *Hub) upkeep(ctx context.Context) error {
-	return errors.Join(h.raiseKept(ctx), h.countGates(ctx), h.countAlarms(ctx), h.compareClocks(ctx), h.upkeepTrust(ctx))
+	return errors.Join(h.raiseKept(ctx), h.countGates(ctx), h.countAlarms(ctx), h.compareClocks(ctx), h.upkeepTrust(ctx), h.upkeepDays(ctx))
 }
 
 const page = 500 // gates or alarms read at once

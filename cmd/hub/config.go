@@ -34,13 +34,14 @@ const (
 // config is everything that a hub can be told, after defaults, hub.toml in the
 // data directory, and flags.
 type config struct {
-	Names    []string `toml:"names"`    // host names and addresses that gates reach it by; the first stands in enrolment codes
-	URL      string   `toml:"url"`      // where gates reach it, when that is not https://NAMES[0]:PORT
-	Listen   string   `toml:"listen"`   // for gates and people
-	Ops      string   `toml:"ops"`      // plain HTTP for the operator's machines; "" none
-	Store    string   `toml:"store"`    // sqlite, postgres://… or @FILE
-	Interval span     `toml:"interval"` // of the gates' uploads
-	Log      string   `toml:"log"`      // a file, or - for standard error
+	Names    []string `toml:"names"`          // host names and addresses that gates reach it by; the first stands in enrolment codes
+	URL      string   `toml:"url"`            // where gates reach it, when that is not https://NAMES[0]:PORT
+	Listen   string   `toml:"listen"`         // for gates and people
+	Ops      string   `toml:"ops"`            // plain HTTP for the operator's machines; "" none
+	Store    string   `toml:"store"`          // sqlite, postgres://… or @FILE
+	Interval span     `toml:"interval"`       // of the gates' uploads
+	Days     int      `toml:"retention_days"` // days are dropped after so many; 0: none is
+	Log      string   `toml:"log"`            // a file, or - for standard error
 
 	dir string // the data directory
 }
@@ -115,6 +116,9 @@ func settingFlags(c *cobra.Command, a *app, keys ...string) {
 		{"interval", func(f string) {
 			c.Flags().Duration(f, time.Duration(d.Interval), "how often gates upload: the one knob for this hub's load")
 		}},
+		{"retention-days", func(f string) {
+			c.Flags().Int(f, d.Days, "drop a day's rows so many days after its end; 0: keep all")
+		}},
 		{"log", func(f string) { c.Flags().String(f, d.Log, "log file; - for standard error") }},
 	}
 	for _, s := range all {
@@ -187,6 +191,9 @@ func (cfg *config) flags(c *cobra.Command) {
 		d, _ := f.GetDuration("interval")
 		cfg.Interval = span(d)
 	}
+	if f.Changed("retention-days") {
+		cfg.Days, _ = f.GetInt("retention-days")
+	}
 	if cfg.Ops == "none" {
 		cfg.Ops = ""
 	}
@@ -203,7 +210,7 @@ func parseConfig(text []byte, cfg *config) error {
 	case errors.As(err, &unknown) && len(unknown.Errors) > 0:
 		line, _ := unknown.Errors[0].Position()
 		key := strings.Join(unknown.Errors[0].Key(), ".")
-		if near := nearest(key, []string{"names", "url", "listen", "ops", "store", "interval", "log"}); near != "" {
+		if near := nearest(key, []string{"names", "url", "listen", "ops", "store", "interval", "retention_days", "log"}); near != "" {
 			return fmt.Errorf("line %d: unknown key %q: did you mean %q?", line, key, near)
 		}
 		return fmt.Errorf("line %d: unknown key %q", line, key)
@@ -231,6 +238,9 @@ func (cfg *config) check() error {
 	}
 	if d := time.Duration(cfg.Interval); d < time.Second || d > 24*time.Hour || d%time.Second != 0 {
 		return fmt.Errorf("interval: want whole seconds, 1s to 24h, have %v", d)
+	}
+	if cfg.Days != 0 && (cfg.Days < 14 || cfg.Days > 3650) {
+		return fmt.Errorf("retention_days: want 0 for ever, or 14 to 3650, have %d", cfg.Days)
 	}
 	if cfg.URL != "" {
 		if err := enroll.CheckURL(cfg.URL); err != nil {
@@ -339,6 +349,7 @@ func renderConfig(cfg config) []byte {
 	fmt.Fprintf(&b, "# For gates and people, and, in plain HTTP, for the operator's machines (\"none\").\nlisten = %q\nops = %q\n\n", cfg.Listen, cfg.Ops)
 	fmt.Fprintf(&b, "# sqlite, postgres://USER@HOST/NAME, or @FILE that holds such an address.\nstore = %q\n\n", cfg.Store)
 	fmt.Fprintf(&b, "# How often gates upload: the one knob for this hub's load.\ninterval = %q\n\n", time.Duration(cfg.Interval).String())
+	fmt.Fprintf(&b, "# A day's rows are dropped so many days after its end; 0: all are kept.\nretention_days = %d\n\n", cfg.Days)
 	fmt.Fprintf(&b, "# A file, or - for standard error.\nlog = %q\n", cfg.Log)
 	return b.Bytes()
 }

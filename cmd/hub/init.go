@@ -49,7 +49,7 @@ hub init --name hub2.example --store @/etc/checkpoint-hub/store --keys /media/st
 			return a.init(c.Context(), cfg, o)
 		},
 	}
-	settingFlags(c, a, "name", "url", "listen", "ops", "store", "interval", "log")
+	settingFlags(c, a, "name", "url", "listen", "ops", "store", "interval", "retention-days", "log")
 	c.Flags().BoolVar(&o.demo, "demo", false, "make all keys here, for trying only")
 	c.Flags().StringVar(&o.keys, "keys", "", "copy keys/ of another hub on the same store, instead of making new ones")
 	c.Flags().StringVar(&o.trust, "trust", "", "publish what a ceremony's folder holds at once; with --keys")

@@ -288,7 +288,7 @@ func (a *app) openHub(ctx context.Context, cfg config, change func(*hub.Config))
 	if err != nil {
 		return nil, err
 	}
-	hc := hub.Config{Store: s, Keys: keys, URL: address, Interval: time.Duration(cfg.Interval), Version: version(), Demo: cfg.demo(), Now: a.now}
+	hc := hub.Config{Store: s, Keys: keys, URL: address, Interval: time.Duration(cfg.Interval), Retention: time.Duration(cfg.Days) * 24 * time.Hour, Version: version(), Demo: cfg.demo(), Now: a.now}
 	if cfg.postgres() {
 		hc.Limits.Committers = committers
 	}
