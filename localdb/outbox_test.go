@@ -21,6 +21,7 @@ import (
 // every row in exactly one segment, each with the same bytes for ever, each
 // going on where the one before ended, and none purged before it was settled.
 func TestOutbox(t *testing.T) {
+	fewerChecks(t)
 	rapid.Check(t, func(t *rapid.T) {
 		m := newOutboxModel(t)
 		t.Repeat(map[string]func(*rapid.T){

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"path/filepath"
 	"reflect"
 	"testing"
@@ -91,6 +92,7 @@ func FuzzParseShort(f *testing.F) {
 // and purged in any order, beside a model that holds every row that was
 // acknowledged.
 func TestQueue(t *testing.T) {
+	fewerChecks(t)
 	ctx := context.Background()
 	rapid.Check(t, func(t *rapid.T) {
 		m := newModel(t)
@@ -359,4 +361,18 @@ func BenchmarkParseShort(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// fewerChecks lets a property be tried less often under the race detector,
+// unless somebody has said how often.
+func fewerChecks(t *testing.T) {
+	t.Helper()
+	checks := flag.Lookup("rapid.checks")
+	if !raceEnabled || checks.Value.String() != checks.DefValue {
+		return
+	}
+	if err := flag.Set("rapid.checks", "10"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { flag.Set("rapid.checks", checks.DefValue) })
 }
