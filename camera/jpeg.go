@@ -95,12 +95,13 @@ type unpacker struct {
 var errFrameSize = errors.New("frame of another size than agreed")
 
 // grey unpacks one frame of at most most pixels into dst, which grows as
-// needed. Any failure is ErrPicture and means this frame only. A frame whose
-// end is damaged is taken as far as it goes.
+// needed. Any failure is ErrPicture and means this frame only.
 func (u *unpacker) grey(b, dst []byte, most int) (Picture, error) {
 	u.luma.Pixels = most
 	p, err := u.luma.Decode(b, dst, mjpeg.Full)
 	switch {
+	case err == nil && p.Damaged:
+		return Picture{}, fmt.Errorf("%w: a part of it is damaged", ErrPicture) // the next one comes anyway
 	case err == nil:
 		return Picture{Luma: p.Luma, Width: p.Width, Height: p.Height}, nil
 	case errors.Is(err, mjpeg.ErrSize):
