@@ -18,6 +18,10 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 	if key.Matches(k, m.keys.Force) {
 		return m.leave()
 	}
+	// Disabled where there is nothing to switch; it is about no card.
+	if key.Matches(k, m.keys.Line) && m.dialog.kind == noDialog {
+		return func() tea.Msg { m.cfg.SwitchLine(); return nil }
+	}
 	if m.card != nil && m.dialog.kind == noDialog {
 		if done, cmd := m.pressCard(k); done {
 			return cmd
@@ -45,8 +49,6 @@ func (m *model) press(k tea.KeyPressMsg) tea.Cmd {
 		m.dialog = dialog{kind: pinDialog, to: techDialog}
 	case key.Matches(k, m.keys.Sound):
 		return m.nextSound()
-	case key.Matches(k, m.keys.Line): // disabled where there is nothing to switch
-		return func() tea.Msg { m.cfg.SwitchLine(); return nil }
 	case key.Matches(k, m.keys.Void):
 		return m.ask(m.cfg.Desk.Void)
 	}
@@ -76,7 +78,7 @@ func (m *model) pressCard(k tea.KeyPressMsg) (done bool, cmd tea.Cmd) {
 		case key.Matches(k, m.keys.Left):
 			return choose(gate.ChoiceLeft)
 		}
-		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help, m.keys.Line), nil
+		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help), nil
 	case verify.Red:
 		switch {
 		case key.Matches(k, m.keys.Isolated):
@@ -88,7 +90,7 @@ func (m *model) pressCard(k tea.KeyPressMsg) (done bool, cmd tea.Cmd) {
 		case key.Matches(k, m.keys.RedSuperior):
 			return choose(gate.ChoiceSupervise)
 		}
-		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help, m.keys.Line), m.hush()
+		return !key.Matches(k, m.keys.Leave, m.keys.Sound, m.keys.Help), m.hush()
 	}
 	switch c.leaves {
 	case gate.ByKey, gate.ByKeyOrCode:
