@@ -139,7 +139,8 @@ func TestVMUSBReplug(t *testing.T) {
 				}
 				line := lost(t, ctx, v)
 				t.Logf("round %d: %v after the pull: %s", round, time.Since(pulled).Round(time.Millisecond), line)
-				if !strings.Contains(line, "unplugged") {
+				// A slow machine may look for another camera before it reads on.
+				if !strings.Contains(line, "unplugged") && !(auto && strings.Contains(line, "no camera found")) {
 					t.Errorf("line = %q", line)
 				}
 				// Once per loss: now it waits.
