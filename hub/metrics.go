@@ -106,7 +106,8 @@ func newMetrics(h *Hub) *metrics {
 
 // upkeep is what a hub does every so often: it raises the alarms that the store
 // did not take, counts gates and alarms, closes the gap alarms of gates whose
-// gaps have filled, compares clocks, and signs trust anew.
+// gaps have filled, compares clocks, signs trust anew, and drops days past
+// retention.
 func (h *Hub) upkeep(ctx context.Context) error {
 	return errors.Join(h.raiseKept(ctx), h.countGates(ctx), h.countAlarms(ctx), h.compareClocks(ctx), h.upkeepTrust(ctx), h.upkeepDays(ctx))
 }

@@ -44,6 +44,9 @@ hub init --name hub2.example --store @/etc/checkpoint-hub/store --keys /media/st
 			if store := a.env("CHECKPOINT_HUB_STORE"); store != "" {
 				o.address = store
 			}
+			if o.demo {
+				cfg.Interval = span(demoInterval)
+			}
 			cfg.flags(c)
 			cfg.dir = dir
 			return a.init(c.Context(), cfg, o)
@@ -70,9 +73,6 @@ func (a *app) init(ctx context.Context, cfg config, o initOptions) error {
 	defer stop()
 	if len(cfg.Names) == 0 && o.demo {
 		cfg.Names = []string{"localhost", "127.0.0.1"}
-	}
-	if o.demo && cfg.Interval == defaultConfig().Interval {
-		cfg.Interval = span(demoInterval)
 	}
 	if err := cfg.check(); err != nil {
 		return usagef("%w", err)

@@ -636,6 +636,14 @@ func TestSwitchLine(t *testing.T) {
 	if d.press("?"); !strings.Contains(ansi.Strip(d.View().Content), "offline/online") {
 		t.Error("the help does not name the key")
 	}
+	for i, name := range verify.Names() {
+		d := newDrive(t, func(c *Config) { c.SwitchLine = func() { n++ } })
+		d.say(judged(name, uint64(i+1)))
+		n = 0
+		if d.press("o"); n != 1 {
+			t.Errorf("under %v o switched %d times", name, n)
+		}
+	}
 	d = newDrive(t, nil)
 	d.press("o", "?")
 	if strings.Contains(ansi.Strip(d.View().Content), "offline/online") {
